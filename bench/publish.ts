@@ -1,0 +1,147 @@
+/**
+ * What a telemetry PUBLISH costs from the TLS socket to the committed row and its PUBACK: rows per
+ * second, latency, CPU, memory, beside what plain COPY of the same rows does on the same server in
+ * the same run.
+ */
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { prepareDevices, type Devices } from './devices.ts'
+import { measureMemory, type MemoryRound } from './memory.ts'
+import { startMidge } from './midge.ts'
+import { buildMqload, Mqload } from './mqload.ts'
+import { Cleanup } from './processes.ts'
+import { publishReport } from './publish-report.ts'
+import {
+  isComplete,
+  runOnce,
+  type PublishCase,
+  type PublishRound,
+  type Target,
+} from './publish-round.ts'
+import { loadText, writeResult } from './report.ts'
+import { embeddedServer, startSeparateServer } from './servers.ts'
+
+export interface PublishOptions {
+  readonly rounds: number
+  readonly seconds: number
+  readonly cases: readonly PublishCase[]
+}
+
+const CASES: readonly PublishCase[] = [
+  { devices: 20, window: 10 },
+  { devices: 20, window: 1 },
+  { devices: 1000, window: 10 },
+  { devices: 1000, window: 1 },
+]
+const IDLE_CONNECTIONS = [20, 1000]
+/** No run begins later than this after the start; the whole stays below ten minutes. */
+const LAST_BEGIN_MS = 540_000
+
+/** @returns false when an acknowledged message is missing, or stored twice */
+export async function benchmarkPublish(args: readonly string[]): Promise<boolean> {
+  const options = optionsOf(args)
+  const began = performance.now()
+  const mayBegin = () => performance.now() - began < LAST_BEGIN_MS
+  const cleanup = new Cleanup()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void cleanup.run().then(() => process.exit(1)))
+  }
+  try {
+    const mqload = new Mqload(await buildMqload())
+    say('device certificates (made once, about 5 ms each) …')
+    const most = Math.max(...IDLE_CONNECTIONS, ...options.cases.map(({ devices }) => devices))
+    const devices = await prepareDevices(most)
+    const work = await mkdtemp(join(tmpdir(), 'midge-bench-'))
+    cleanup.add(() => rm(work, { recursive: true, force: true }))
+    await chmod(work, 0o711) // the account that runs PostgreSQL passes through
+
+    const data = join(work, 'embedded')
+    await devices.giveTo(data)
+    const memory: MemoryRound[] = []
+    for (let i = 0; i < options.rounds && mayBegin(); i++) {
+      say(`memory, round ${i + 1} …`)
+      memory.push(await measureMemory({ data, mqload, devices, connections: IDLE_CONNECTIONS }))
+    }
+
+    const targets = await startTargets(data, work, devices, cleanup)
+    const rounds: PublishRound[] = []
+    for (let i = 0; i < options.rounds; i++) {
+      for (const target of targets) {
+        for (const each of options.cases) {
+          if (!mayBegin()) continue
+          const round = await runOnce(target, each, { mqload, devices, seconds: options.seconds })
+          rounds.push(round)
+          say(`round ${i + 1}, load ${loadText()}: ${lineOf(round)}`)
+        }
+      }
+    }
+    const versions = targets.map(({ server }) => `PostgreSQL ${server.version} (${server.name})`)
+    const minutes = (performance.now() - began) / 60_000
+    const text = await publishReport({ options, rounds, memory, versions, minutes })
+    say(`\n${text}\nwritten to ${await writeResult('publish', text)}`)
+    return rounds.every(isComplete)
+  } finally {
+    await cleanup.run()
+  }
+}
+
+function optionsOf(args: readonly string[]): PublishOptions {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      rounds: { type: 'string', default: '3' },
+      seconds: { type: 'string', default: '3' },
+      case: { type: 'string', multiple: true, default: [] },
+    },
+  })
+  const cases = values.case.map((text) => {
+    const [devices = 0, window = 0] = text.split('x').map(Number)
+    if (!(devices > 0 && window > 0)) throw new Error(`--case DEVICESxWINDOW, found ${text}`)
+    return { devices, window }
+  })
+  const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)]
+  if (!(rounds >= 1 && rounds <= 20)) throw new Error('--rounds: expected 1 to 20')
+  if (!(seconds >= 1 && seconds <= 30)) throw new Error('--seconds: expected 1 to 30')
+  return { rounds, seconds, cases: cases.length > 0 ? cases : CASES }
+}
+
+/** A Midge for each kind of server, all running: what disturbs one round disturbs both. */
+async function startTargets(
+  data: string,
+  work: string,
+  devices: Devices,
+  cleanup: Cleanup,
+): Promise<Target[]> {
+  say('starting Midge with the embedded PostgreSQL, and a separate one …')
+  const embedded = await startMidge({ data })
+  cleanup.add(() => embedded.stop())
+  const targets = [{ midge: embedded, server: await embeddedServer(data) }]
+  const separate = await startSeparateServer(join(work, 'postgres'), cleanup)
+  if (separate === undefined) {
+    say('no separate PostgreSQL: Debian’s postgresql-15 is not installed; embedded only')
+    return targets
+  }
+  const other = join(work, 'separate')
+  await devices.giveTo(other)
+  const midge = await startMidge({ data: other, env: separate.env })
+  cleanup.add(() => midge.stop())
+  return [...targets, { midge, server: separate }]
+}
+
+function lineOf(round: PublishRound): string {
+  const { server, load, copy, rows } = round
+  const { devices, window } = round.case
+  const broker = load.watch['broker']?.cpu_us_per.toFixed(1)
+  const postgres = load.watch['postgres']?.cpu_us_per.toFixed(1)
+  return (
+    `${server}, ${devices} devices x ${window}: ${load.rate.toFixed(0)} rows/s, ` +
+    `COPY ${copy.rowsPerSecond.toFixed(0)}, broker ${broker} µs, PostgreSQL ${postgres} µs, ` +
+    `acknowledged ${load.total_acked}, rows ${rows}${isComplete(round) ? '' : ' NOT EQUAL'}`
+  )
+}
+
+function say(text: string): void {
+  console.log(text)
+}

@@ -1,0 +1,33 @@
+/** What every connection shares; made once in broker/index.ts. */
+import type { LimitsConfig, MqttConfig } from '../config/types.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Log } from '../core/log.ts'
+import type { Metrics } from '../core/metrics.ts'
+import type { Engine } from './engine/engine.ts'
+import type { Inbound } from './inbound.ts'
+import type { ConnectionObserver } from './ports.ts'
+import type { RateLimitedNotes } from './rate-limited-notes.ts'
+import type { Receiving } from './receiving.ts'
+import type { Router } from './router.ts'
+import type { MemoryStore } from './store/index.ts'
+
+export interface BrokerParts {
+  readonly limits: LimitsConfig
+  readonly mqtt: MqttConfig
+  readonly deniedPublish: 'drop' | 'disconnect'
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly engine: Engine
+  readonly store: MemoryStore
+  readonly router: Router
+  readonly inbound: Inbound
+  readonly receiving: Receiving
+  /** Each connection takes itself out of it when it closes. */
+  readonly connections: { delete(connection: unknown): void }
+  readonly observer: ConnectionObserver | undefined
+  /** Log lines of refused peers, at a bounded rate. */
+  readonly refusals: RateLimitedNotes
+  /** `clock.monotonic()` as of the last sweep: cheap enough for every packet. */
+  sweptAt(): number
+}

@@ -1,0 +1,15 @@
+/** Who a client is. */
+export { type CertificateRefusal, type CertificateVerdict, identityOf } from './certificate.ts'
+export {
+  type AccountIdentity,
+  type AnonymousIdentity,
+  type CertificateIdentity,
+  type DeviceIdentity,
+  type Identity,
+  keyOf,
+} from './identity.ts'
+export {
+  PasswordAccounts,
+  type PasswordAccountsOptions,
+  PasswordChecksBusy,
+} from './password.ts'

@@ -1,0 +1,276 @@
+/**
+ * `midge` as Mosquitto is called (`-c`, `-p`, `-v` …), with its texts and exit code, and the
+ * commands of our own. With `-c` or `-p` it starts as Mosquitto would; with neither, as newcomers
+ * start it.
+ */
+import { OperationalError } from '../core/errors.ts'
+import { EXIT } from './exit-codes.ts'
+import { shown } from './lines.ts'
+import type { Verbosity } from './sections.ts'
+import { wholeNumber } from './settings/setting.ts'
+
+export interface StartCommand {
+  readonly name: 'start'
+  /** `mosquitto`: loadConfig decides. `newcomer`: newcomerConfig does. */
+  readonly as: 'mosquitto' | 'newcomer'
+  readonly file: string | undefined
+  readonly ports: readonly number[]
+  readonly verbosity: Verbosity
+  /** `-d` was given: Node cannot fork, so the caller starts itself again, or refuses. */
+  readonly daemon: boolean
+  /** `--data`; wins over MIDGE_DATA. */
+  readonly data: string | undefined
+  /** Read the configuration, say `Configuration file is OK.`, and end. */
+  readonly testConfig: boolean
+  readonly tlsKeylog: string | undefined
+}
+
+export type Command =
+  | StartCommand
+  | { readonly name: 'help' }
+  | { readonly name: 'version' }
+  | {
+      readonly name: 'demo'
+      readonly devices: number
+      /** Messages per second, all devices together. */
+      readonly rate: number
+      readonly data: string | undefined
+    }
+  | {
+      readonly name: 'rows'
+      readonly limit: number
+      readonly follow: boolean
+      readonly data: string | undefined
+    }
+  | { readonly name: 'pki' | 'passwd'; readonly rest: readonly string[] }
+  | { readonly name: 'check'; readonly file: string }
+  /** Undefined: where the configuration opens HTTP. */
+  | { readonly name: 'health'; readonly url: string | undefined }
+
+export const USAGE = `midge is an MQTT broker that stores telemetry in PostgreSQL.
+
+Usage: midge [start] [-c config_file] [-p port] [-v] [-q] [-d] [--data dir]
+             [--test-config] [--tls-keylog file]
+       midge demo [--devices n] [--rate r] [--data dir]
+       midge pki ...
+       midge rows [--limit n] [--follow] [--data dir]
+       midge passwd ...
+       midge check config_file
+       midge health [--url url]
+
+ -c : read a mosquitto.conf and start as Mosquitto would. Without it, and without
+      -p, start with mutual TLS on 8883, passwords on 1883 and 9001, and a database.
+ -d : put the broker into the background after starting.
+ -h : display this help.
+ -p : listen on this port, on this machine only, if the file has no listener.
+ -q : log nothing. This overrides the configuration file, and -v.
+ -v : log everything. This overrides the configuration file.
+ --data : directory of certificates, passwords and database without a file.
+ --test-config : test the configuration and exit.
+ --tls-keylog : append TLS secrets to a file, for packet analysers. Not for production.
+ --version : display the version.
+
+ demo   : send telemetry from simulated devices.
+ pki    : make and revoke certificates.
+ rows   : show stored telemetry.
+ passwd : edit a password file.
+ check  : the same as -c config_file --test-config.
+ health : ask a running broker; exit code 0 if it is ready.
+`
+
+/** Ends the process with EXIT.configuration. */
+export class CommandLineError extends OperationalError {
+  readonly exitCode = EXIT.configuration
+  /** The usage follows, on standard error; the message then has no timestamp. */
+  readonly withUsage: boolean
+
+  constructor(problem: string, withUsage = false) {
+    super('COMMAND_LINE', `Error: ${problem}`)
+    this.withUsage = withUsage
+  }
+}
+
+const MAX_PORTS = 10
+
+/**
+ * @param argv without the runtime and the script
+ * @throws CommandLineError
+ */
+export function parseCommandLine(argv: readonly string[]): Command {
+  const [first = '', ...rest] = argv
+  switch (first) {
+    case 'start':
+      return parseStart(rest)
+    case 'demo':
+      return parseDemo(rest)
+    case 'rows':
+      return parseRows(rest)
+    case 'pki':
+    case 'passwd':
+      return { name: first, rest }
+    case 'check':
+      return parseCheck(rest)
+    case 'health':
+      return parseHealth(rest)
+    default:
+      return parseStart(argv)
+  }
+}
+
+/** Walks over options; each takes what follows it from here. */
+class Arguments {
+  readonly #argv: readonly string[]
+  #next = 0
+
+  constructor(argv: readonly string[]) {
+    this.#argv = argv
+  }
+
+  /** Undefined at the end. */
+  take(): string | undefined {
+    return this.#argv[this.#next++]
+  }
+
+  /** The word behind an option, whatever it looks like. */
+  valueOf(option: string, what: string): string {
+    const value = this.take()
+    if (value !== undefined) return value
+    throw new CommandLineError(`${option} argument given, but no ${what} specified.`)
+  }
+
+  countOf(option: string): number {
+    const text = this.valueOf(option, 'number')
+    const value = wholeNumber(text)
+    if (value !== undefined && value > 0) return value
+    throw new CommandLineError(`${option} is "${shown(text)}", expected a whole number from 1.`)
+  }
+}
+
+function unknown(option: string): CommandLineError {
+  return new CommandLineError(`Unknown option '${shown(option)}'.`, true)
+}
+
+function parseStart(argv: readonly string[]): Command {
+  const given = new Arguments(argv)
+  const ports: number[] = []
+  let file: string | undefined
+  let data: string | undefined
+  let tlsKeylog: string | undefined
+  let verbose = false
+  let quiet = false
+  let daemon = false
+  let testConfig = false
+  for (let option = given.take(); option !== undefined; option = given.take()) {
+    switch (option) {
+      case '-c':
+      case '--config-file':
+        if (file !== undefined) throw new CommandLineError('-c argument given more than once.')
+        file = given.valueOf('-c', 'config file')
+        break
+      case '-p':
+      case '--port':
+        ports.push(portOf(given.valueOf('-p', 'port')))
+        if (ports.length > MAX_PORTS) {
+          throw new CommandLineError(
+            `Only ${MAX_PORTS} ports can be specified on the command line.`,
+          )
+        }
+        break
+      case '-v':
+      case '--verbose':
+        verbose = true
+        break
+      case '-q':
+      case '--quiet':
+        quiet = true
+        break
+      case '-d':
+      case '--daemon':
+        daemon = true
+        break
+      case '--data':
+        data = given.valueOf('--data', 'directory')
+        break
+      case '--test-config':
+        testConfig = true
+        break
+      case '--tls-keylog':
+        tlsKeylog = given.valueOf('--tls-keylog', 'file')
+        break
+      case '-h':
+      case '--help':
+        return { name: 'help' }
+      case '--version':
+        return { name: 'version' }
+      default:
+        throw unknown(option)
+    }
+  }
+  const as = file === undefined && ports.length === 0 ? 'newcomer' : 'mosquitto'
+  const verbosity = quiet ? 'quiet' : verbose ? 'verbose' : 'normal'
+  return { name: 'start', as, file, ports, verbosity, daemon, data, testConfig, tlsKeylog }
+}
+
+function portOf(text: string): number {
+  const port = wholeNumber(text)
+  if (port !== undefined && port >= 1 && port <= 65_535) return port
+  throw new CommandLineError(`Invalid port specified (${shown(text)}).`)
+}
+
+const isHelp = (option: string): boolean => option === '-h' || option === '--help'
+
+function parseDemo(argv: readonly string[]): Command {
+  const given = new Arguments(argv)
+  let devices = 3
+  let rate = 1
+  let data: string | undefined
+  for (let option = given.take(); option !== undefined; option = given.take()) {
+    if (isHelp(option)) return { name: 'help' }
+    if (option === '--devices') devices = given.countOf(option)
+    else if (option === '--rate') rate = given.countOf(option)
+    else if (option === '--data') data = given.valueOf(option, 'directory')
+    else throw unknown(option)
+  }
+  return { name: 'demo', devices, rate, data }
+}
+
+function parseRows(argv: readonly string[]): Command {
+  const given = new Arguments(argv)
+  let limit = 10
+  let follow = false
+  let data: string | undefined
+  for (let option = given.take(); option !== undefined; option = given.take()) {
+    if (isHelp(option)) return { name: 'help' }
+    if (option === '--limit') limit = given.countOf(option)
+    else if (option === '--follow') follow = true
+    else if (option === '--data') data = given.valueOf(option, 'directory')
+    else throw unknown(option)
+  }
+  return { name: 'rows', limit, follow, data }
+}
+
+function parseCheck(argv: readonly string[]): Command {
+  const [file, extra] = argv
+  if (file === undefined) throw new CommandLineError('check given, but no config file specified.')
+  if (isHelp(file)) return { name: 'help' }
+  if (extra !== undefined) throw unknown(extra)
+  return { name: 'check', file }
+}
+
+function parseHealth(argv: readonly string[]): Command {
+  const given = new Arguments(argv)
+  let url: string | undefined
+  for (let option = given.take(); option !== undefined; option = given.take()) {
+    if (isHelp(option)) return { name: 'help' }
+    if (option !== '--url') throw unknown(option)
+    url = given.valueOf(option, 'URL')
+    if (!/^https?:$/u.test(protocolOf(url))) {
+      throw new CommandLineError(`--url is "${shown(url)}", expected an http:// URL.`)
+    }
+  }
+  return { name: 'health', url }
+}
+
+function protocolOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).protocol : ''
+}

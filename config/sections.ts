@@ -1,0 +1,281 @@
+/** The sections of Config that both starts share, from settings and what a file says. */
+import type { Block } from './blocks.ts'
+import type { SettingValues } from './environment.ts'
+import { ENVIRONMENT } from './problems.ts'
+import type { Problems } from './problems.ts'
+import { DATABASE, GENERAL } from './settings/general.ts'
+import { INGEST } from './settings/ingest.ts'
+import { LIMITS } from './settings/limits.ts'
+import { PLATFORM } from './settings/platform.ts'
+import { ROTATION } from './settings/rotation.ts'
+import type {
+  AdminConfig,
+  DatabaseConfig,
+  IngestSettings,
+  LimitsConfig,
+  ListenerConfig,
+  LogConfig,
+  PlatformConfig,
+  RegistryConfig,
+  RevocationConfig,
+} from './types.ts'
+
+/** 0 is "no bound" in Mosquitto: the bound above it, which always is one, stays. */
+const unless0 = (value: number | undefined, otherwise: number): number | undefined =>
+  value === 0 ? otherwise : value
+
+/** -1, and any other negative number, is "no bound" in Mosquitto: ours stays. */
+const unlessNegative = (value: number | undefined): number | undefined =>
+  value !== undefined && value < 0 ? undefined : value
+
+/** @param global of mosquitto.conf, if there is one */
+export function limitsOf(
+  values: SettingValues,
+  global: Block | undefined,
+  problems: Problems,
+): LimitsConfig {
+  const maxQueuedBytesTotal = values.of(LIMITS.maxQueuedBytesTotal)
+  const limits: LimitsConfig = {
+    maxConnectBytes: values.of(LIMITS.maxConnectBytes),
+    maxPacketBytes: values.of(
+      LIMITS.maxPacketBytes,
+      global === undefined
+        ? undefined
+        : (global.integer('max_packet_size') ?? MOSQUITTO_MAX_PACKET),
+    ),
+    connectTimeoutMs: values.of(LIMITS.connectTimeoutMs),
+    maxConnections: values.of(
+      LIMITS.maxConnections,
+      unlessNegative(global?.integer('global_max_connections')),
+    ),
+    maxSessions: values.of(
+      LIMITS.maxSessions,
+      unlessNegative(global?.integer('global_max_clients')),
+    ),
+    maxInflightMessages: values.of(
+      LIMITS.maxInflightMessages,
+      unless0(global?.integer('max_inflight_messages'), 65_535),
+    ),
+    maxQueuedMessages: values.of(
+      LIMITS.maxQueuedMessages,
+      unless0(global?.integer('max_queued_messages'), Number.MAX_SAFE_INTEGER),
+    ),
+    maxQueuedBytes: values.of(
+      LIMITS.maxQueuedBytes,
+      unless0(global?.integer('max_queued_bytes'), maxQueuedBytesTotal),
+    ),
+    maxQueuedBytesTotal,
+    maxSubscriptionsPerSession: values.of(LIMITS.maxSubscriptionsPerSession),
+    maxRetainedMessages: values.of(LIMITS.maxRetainedMessages),
+    maxRetainedBytes: values.of(LIMITS.maxRetainedBytes),
+    maxSocketBacklogBytes: values.of(LIMITS.maxSocketBacklogBytes),
+    maxWaitingPublishes: values.of(LIMITS.maxWaitingPublishes),
+    maxWaitingBytes: values.of(LIMITS.maxWaitingBytes),
+  }
+  if (limits.maxConnections === 0) {
+    problems.warn(global?.placeOf('global_max_connections') ?? ENVIRONMENT, NOBODY_CONNECTS)
+  }
+  return limits
+}
+
+/** What Mosquitto 2.1 takes without `max_packet_size`; a fleet may send that much. */
+const MOSQUITTO_MAX_PACKET = 2_000_000
+
+const NOBODY_CONNECTS = 'global_max_connections 0 lets nobody connect.'
+
+/** @param listeners those the policy is for; a crlfile anywhere makes `auto` the strict choice */
+export function revocationOf(
+  values: SettingValues,
+  listeners: readonly ListenerConfig[],
+): RevocationConfig {
+  const withoutCrl = values.of(GENERAL.withoutCrl)
+  const anyCrl = listeners.some(({ tls }) => tls?.crlfile !== undefined)
+  return {
+    whenMissing: values.of(GENERAL.crlMissing),
+    whenStale: values.of(GENERAL.crlStale),
+    withoutCrl: withoutCrl === 'auto' ? (anyCrl ? 'refuse' : 'accept') : withoutCrl,
+  }
+}
+
+const DATABASE_SETTINGS = [
+  DATABASE.url,
+  DATABASE.host,
+  DATABASE.port,
+  DATABASE.name,
+  DATABASE.user,
+  DATABASE.password,
+]
+
+/** Undefined when none is configured. */
+function databaseOf(values: SettingValues, problems: Problems): DatabaseConfig | undefined {
+  if (DATABASE_SETTINGS.every((setting) => values.given<unknown>(setting) === undefined)) {
+    return undefined
+  }
+  const shared = {
+    poolMax: values.of(DATABASE.poolMax),
+    poolMin: values.of(DATABASE.poolMin),
+    migrate: values.of(DATABASE.migrate) === 'on',
+  }
+  if (shared.poolMin > shared.poolMax) {
+    problems.error(
+      ENVIRONMENT,
+      `PG_POOL_MIN is ${shared.poolMin}, expected at most PG_POOL_MAX, which is ${shared.poolMax}.`,
+    )
+  }
+  const connectionString = values.of(DATABASE.url)
+  if (connectionString !== undefined) {
+    const none = { host: undefined, port: undefined, user: undefined, password: undefined }
+    return { connectionString, ...none, database: undefined, ...shared }
+  }
+  const password = values.of(DATABASE.password)
+  if (password === undefined) {
+    problems.error(ENVIRONMENT, 'PG_PASS is not set, expected the password of PG_USER.')
+  }
+  return {
+    connectionString: undefined,
+    host: values.of(DATABASE.host),
+    port: values.of(DATABASE.port),
+    user: values.of(DATABASE.user),
+    password,
+    database: values.of(DATABASE.name),
+    ...shared,
+  }
+}
+
+/** @param always `auto` means on even when no database is configured */
+export function ingestOf(
+  values: SettingValues,
+  always: boolean,
+  problems: Problems,
+): IngestSettings | undefined {
+  const wanted = values.of(INGEST.ingest)
+  const configured = databaseOf(values, problems)
+  const database = configured ?? (always || wanted === 'on' ? 'embedded' : undefined)
+  if (database === undefined || wanted === 'off') return undefined
+  return {
+    database,
+    maxPayloadBytes: values.of(INGEST.maxPayloadBytes),
+    batchSize: values.of(INGEST.batchSize),
+    writers: values.of(INGEST.writers),
+    maxWaitingRecords: values.of(INGEST.queueSize) + values.of(INGEST.bufferSize),
+    maxWaitingBytes: values.of(INGEST.maxWaitingBytes),
+    statementTimeoutMs: values.of(INGEST.statementTimeoutMs),
+    storeRejects: values.of(INGEST.storeRejects),
+    acknowledge: values.of(INGEST.acknowledge),
+    registry: registryOf(values, database),
+    timestamps: { numeric: values.of(INGEST.numericTs), clamp: values.of(INGEST.clampTs) },
+    connectionEvents: values.of(INGEST.connectionEvents) === 'on',
+    auditTelemetry: values.of(INGEST.auditTelemetry) === 'on',
+    statisticsEverySeconds: values.of(PLATFORM.logStatsEverySeconds),
+  }
+}
+
+/** In a database of ours a device's certificate is registered when it is made, and no token is. */
+function registryOf(values: SettingValues, database: IngestSettings['database']): RegistryConfig {
+  const isOurs = database === 'embedded' || database.migrate
+  return {
+    mode: values.of(INGEST.registry),
+    certAuthEnabled: values.given(PLATFORM.certAuthEnabled) ?? isOurs,
+    requireToken: values.of(PLATFORM.requireToken),
+    autoProvision: values.of(PLATFORM.autoProvision),
+    unlistedCertificate: values.of(INGEST.unlistedCertificate),
+    countersEnabled: values.of(PLATFORM.countersEnabled),
+    settingsPollSeconds: values.of(PLATFORM.settingsPollSeconds),
+    authCacheTtlSeconds: values.of(PLATFORM.authCacheTtlSeconds),
+    authCacheMaxSize: values.of(PLATFORM.authCacheMaxSize),
+    bucketTtlSeconds: values.of(PLATFORM.bucketTtlSeconds),
+    bucketCleanupSeconds: values.of(PLATFORM.bucketCleanupSeconds),
+  }
+}
+
+export function tenancyOf(values: SettingValues, ingest: IngestSettings | undefined): boolean {
+  const tenancy = values.of(GENERAL.tenancy)
+  return tenancy === 'auto' ? ingest !== undefined : tenancy === 'on'
+}
+
+/** @param always open it even when nothing asks for it */
+export function adminOf(values: SettingValues, always: boolean): AdminConfig | undefined {
+  const host = values.given(GENERAL.httpHost)
+  const given = values.given(GENERAL.httpPort)
+  const metricsPort = values.of(ROTATION.metrics) ? values.of(ROTATION.metricsPort) : undefined
+  const wanted = always || host !== undefined || given !== undefined
+  const port = wanted ? (given ?? GENERAL.httpPort.default).port : undefined
+  const address = host ?? GENERAL.httpHost.default
+  if (port === undefined) {
+    return metricsPort === undefined ? undefined : { host: address, port: metricsPort }
+  }
+  const second = metricsPort === undefined || metricsPort === port ? {} : { metricsPort }
+  return { host: address, port, ...second }
+}
+
+export type Verbosity = 'normal' | 'verbose' | 'quiet'
+
+const LOG_TYPE_LEVELS: readonly (readonly [LogConfig['level'], readonly string[]])[] = [
+  ['debug', ['all', 'debug', 'subscribe', 'unsubscribe', 'websockets', 'internal']],
+  ['info', ['information', 'notice']],
+  ['warn', ['warning']],
+  ['error', ['error']],
+]
+
+/** Mosquitto logs sets of types and we log from a level on: the lowest that has one of them. */
+function levelOfFile(global: Block | undefined): LogConfig['level'] | undefined {
+  if (global?.texts('log_dest').at(-1) === 'none') return 'silent'
+  const all = global?.texts('log_type') ?? []
+  const types = all.slice(all.lastIndexOf('none') + 1)
+  if (all.length > 0 && types.length === 0) return 'silent'
+  return LOG_TYPE_LEVELS.find(([, names]) => names.some((name) => types.includes(name)))?.[0]
+}
+
+export function logOf(
+  values: SettingValues,
+  verbosity: Verbosity,
+  global: Block | undefined,
+  problems: Problems,
+): LogConfig {
+  const level =
+    values.given(GENERAL.logLevel) ?? values.given(PLATFORM.logLevel) ?? levelOfFile(global)
+  const levels = { normal: level ?? 'info', verbose: 'debug', quiet: 'silent' } as const
+  const destinations = global?.each('log_dest') ?? []
+  let destination: 'stdout' | 'stderr' = 'stderr'
+  let file: string | undefined
+  for (const [i, { place }] of destinations.entries()) {
+    const to = global?.texts('log_dest')[i] ?? ''
+    if (to.startsWith('file ')) {
+      if (file !== undefined) problems.error(place, 'Duplicate "log_dest file" value.')
+      file ??= to
+    }
+    if (to === 'stdout' || to === 'stderr') destination = to
+    else if (to !== 'none') {
+      problems.warn(place, `The 'log_dest ${to}' option is ignored: ${ONE_DESTINATION}.`)
+    }
+  }
+  return { level: levels[verbosity], destination, service: values.of(PLATFORM.serviceName) }
+}
+
+const ONE_DESTINATION = 'log lines go to standard output or standard error only'
+
+export function platformOf(values: SettingValues): PlatformConfig {
+  return {
+    certAuthEnabled: values.of(PLATFORM.certAuthEnabled),
+    requireToken: values.of(PLATFORM.requireToken),
+    autoProvision: values.of(PLATFORM.autoProvision),
+    countersEnabled: values.of(PLATFORM.countersEnabled),
+    settingsPollSeconds: values.of(PLATFORM.settingsPollSeconds),
+    logStatsEverySeconds: values.of(PLATFORM.logStatsEverySeconds),
+    authCacheTtlSeconds: values.of(PLATFORM.authCacheTtlSeconds),
+    authCacheMaxSize: values.of(PLATFORM.authCacheMaxSize),
+    bucketTtlSeconds: values.of(PLATFORM.bucketTtlSeconds),
+    bucketCleanupSeconds: values.of(PLATFORM.bucketCleanupSeconds),
+    flushIntervalMs: values.of(PLATFORM.flushIntervalMs),
+    ingestWorkers: values.of(PLATFORM.ingestWorkers),
+    passwordFile: values.of(PLATFORM.passwordFile),
+    deviceCaCertificate: values.of(PLATFORM.deviceCaCertificate),
+    deviceCaKey: values.of(PLATFORM.deviceCaKey),
+    crlOutput: values.of(PLATFORM.crlOutput),
+    certificateExpiryWarningDays: values.of(PLATFORM.certificateExpiryWarningDays),
+    rotationGraceHours: values.of(PLATFORM.rotationGraceHours),
+    deliveryWorkers: values.of(PLATFORM.deliveryWorkers),
+    metricMapCacheTtlSeconds: values.of(PLATFORM.metricMapCacheTtlSeconds),
+    metricMapCacheMaxSize: values.of(PLATFORM.metricMapCacheMaxSize),
+  }
+}

@@ -1,0 +1,137 @@
+import { address, choice, count, optional, port, words } from './setting.ts'
+
+const levels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
+
+/** The process, its HTTP, its listeners, its policies. */
+export const GENERAL = {
+  data: words('MIDGE_DATA', {
+    default: 'data',
+    meaning:
+      'Directory of the start without a configuration file: certificates, password file, embedded database',
+    directive: undefined,
+  }),
+  logLevel: choice('MIDGE_LOG_LEVEL', levels, {
+    default: 'info',
+    meaning: 'Least level that is logged; wins over LOG_LEVEL and log_type, loses to -v and -q',
+    directive: 'log_type',
+  }),
+  sysInterval: count('MIDGE_SYS_INTERVAL', {
+    default: 10,
+    min: 0,
+    max: 65_535,
+    unit: 'seconds',
+    meaning: 'Time between publications below $SYS; 0: never',
+    directive: 'sys_interval',
+  }),
+  tenancy: choice('MIDGE_TENANCY', ['auto', 'on', 'off'], {
+    default: 'auto',
+    meaning:
+      'on: a certificate names tenant/device and a device stays below its own topics; off: as Mosquitto; auto: on when ingest is on',
+  }),
+  deniedPublish: choice('MIDGE_DENIED_PUBLISH', ['drop', 'disconnect'], {
+    default: 'drop',
+    meaning:
+      'What a PUBLISH without the right to it gets: acknowledged and dropped, or a closed connection',
+  }),
+  httpHost: words('MIDGE_HTTP_HOST', {
+    default: '127.0.0.1',
+    meaning: 'Address of health, readiness and metrics',
+  }),
+  httpPort: port('MIDGE_HTTP_PORT', {
+    default: 8080,
+    meaning:
+      'Port of the same; 0: any free one. With a configuration file HTTP is opened only when ingest is on or one of these two is set',
+  }),
+  listen: address('MIDGE_LISTEN', {
+    default: 'loopback',
+    meaning:
+      'Address of the password listeners of the start without a configuration file: loopback (127.0.0.1 and ::1), all, or one address',
+    directive: undefined,
+  }),
+  mqttsListen: address('MIDGE_MQTTS_LISTEN', {
+    default: 'all',
+    meaning: 'Address of its mutual TLS listener: loopback, all, or one address',
+    directive: undefined,
+  }),
+  mqttsPort: port('MIDGE_MQTTS_PORT', {
+    default: 8883,
+    meaning: 'Port of its mutual TLS listener; 0: any free one',
+    directive: undefined,
+  }),
+  mqttPort: port('MIDGE_MQTT_PORT', {
+    default: 1883,
+    meaning: 'Port of its plain MQTT listener with passwords; 0: any free one',
+    directive: undefined,
+  }),
+  wsPort: port('MIDGE_WS_PORT', {
+    default: 9001,
+    meaning: 'Port of its WebSocket listener with passwords; 0: any free one',
+    directive: undefined,
+  }),
+  crlMissing: choice('MIDGE_CRL_MISSING', ['wait', 'open'], {
+    default: 'wait',
+    meaning:
+      'A crlfile that does not exist yet: wait keeps its listener closed until it does; open starts with an empty list',
+  }),
+  crlStale: choice('MIDGE_CRL_STALE', ['serve-stale', 'refuse'], {
+    default: 'serve-stale',
+    meaning:
+      'A CRL past its nextUpdate: stays in force with an alarm, or every certificate of its issuer is refused',
+  }),
+  withoutCrl: choice('MIDGE_WITHOUT_CRL', ['auto', 'accept', 'refuse'], {
+    default: 'auto',
+    meaning:
+      'Certificates of a CA that no CRL covers; auto: refuse as soon as any listener has a crlfile, else accept',
+  }),
+} as const
+
+/** Means something only in a start without a configuration file. */
+export const NEWCOMER_ONLY: ReadonlySet<string> = new Set([
+  'MIDGE_DATA',
+  'MIDGE_LISTEN',
+  'MIDGE_MQTTS_LISTEN',
+  'MIDGE_MQTTS_PORT',
+  'MIDGE_MQTT_PORT',
+  'MIDGE_WS_PORT',
+])
+
+const MASK = { secret: true } as const
+
+function isPostgresUrl(text: string): boolean {
+  return /^postgres(ql)?:\/\//u.test(text) && URL.canParse(text)
+}
+
+/** Where rows go. Ingest is on when one of the first six is set. */
+export const DATABASE = {
+  url: optional('DATABASE_URL', {
+    expected: 'a postgres:// URL',
+    accept: isPostgresUrl,
+    meaning: 'PostgreSQL to store telemetry in; wins over PG_*',
+    ...MASK,
+  }),
+  host: words('PG_HOST', { default: 'iot-postgres', meaning: 'PostgreSQL host' }),
+  port: count('PG_PORT', { default: 5432, max: 65_535, meaning: 'PostgreSQL port' }),
+  name: words('PG_DB', { default: 'iotcloud', meaning: 'PostgreSQL database' }),
+  user: words('PG_USER', { default: 'iot', meaning: 'PostgreSQL user' }),
+  password: optional('PG_PASS', {
+    meaning: 'PostgreSQL password; required with the other PG_* unless DATABASE_URL is set',
+    ...MASK,
+  }),
+  poolMin: count('PG_POOL_MIN', {
+    default: 2,
+    min: 0,
+    max: 1000,
+    unit: 'connections',
+    meaning: 'PostgreSQL connections kept open',
+  }),
+  poolMax: count('PG_POOL_MAX', {
+    default: 10,
+    max: 1000,
+    unit: 'connections',
+    meaning: 'PostgreSQL connections at the most',
+  }),
+  migrate: choice('MIDGE_MIGRATE', ['auto', 'on', 'off'], {
+    default: 'auto',
+    meaning: 'Create and update the tables at start; auto: only in the embedded database',
+  }),
+} as const

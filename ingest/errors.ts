@@ -1,0 +1,36 @@
+import { OperationalError } from '../core/errors.ts'
+
+/** The record was not taken, or not written by the deadline of `stop`; it must not be acknowledged. */
+export class IngestStopped extends OperationalError {
+  constructor() {
+    super('INGEST_STOPPED', 'ingest is stopping: the record was not stored')
+  }
+}
+
+/** The ceiling of waiting records is reached; the record must not be acknowledged. */
+export class IngestOverloaded extends OperationalError {
+  constructor(records: number, bytes: number) {
+    super(
+      'INGEST_OVERLOADED',
+      `the record was not taken: ${records} records (${bytes} bytes) wait for PostgreSQL already`,
+    )
+  }
+}
+
+/** PostgreSQL could not be reached at start, within the time allowed. */
+export class DatabaseUnreachable extends OperationalError {
+  constructor(waitedMs: number, cause: unknown, problem: string) {
+    super(
+      'DATABASE_UNREACHABLE',
+      `PostgreSQL was not usable within ${Math.round(waitedMs / 1000)} s: ${problem}`,
+      { cause },
+    )
+  }
+}
+
+/** Table `telemetry` is not there, or lacks a column that every row has. */
+export class SchemaUnusable extends OperationalError {
+  constructor(problem: string) {
+    super('SCHEMA_UNUSABLE', `${problem}; create the tables, or let ingest create them in its own`)
+  }
+}

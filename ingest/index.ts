@@ -1,0 +1,121 @@
+/** Telemetry into PostgreSQL: what is acknowledged is committed. */
+import type { IngestConfig } from '../config/types.ts'
+import type { Clock } from '../core/clock.ts'
+import { messageOf } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
+import type { Metrics } from '../core/metrics.ts'
+import { Database, waitForDatabase } from './database.ts'
+import { inspectDownlink, type DownlinkTables } from './downlink/tables.ts'
+import { durabilityWarnings } from './durability.ts'
+import { DatabaseUnreachable, SchemaUnusable } from './errors.ts'
+import { migrate } from './migrate.ts'
+import { Registry } from './registry/index.ts'
+import { inspectRegistry, isUsable, type RegistrySchema } from './registry/registry-schema.ts'
+import { RunningIngest, type Ingest } from './running.ts'
+import { inspectSchema, type Schema } from './schema.ts'
+
+export type { AuditEvent } from './audit.ts'
+export type { DeviceApi, DesiredShadow, TokenDevice } from './downlink/device-api.ts'
+export type { DeviceReport } from './downlink/report.ts'
+export { IngestOverloaded, IngestStopped } from './errors.ts'
+export { readLastRows, type StoredRow } from './reader.ts'
+export type { Barred, ConnectDecision, DeviceStatus } from './registry/connections.ts'
+export type { CertificateName, DeviceName } from './registry/records.ts'
+export {
+  registerDeviceIn,
+  RegistrationRefused,
+  type CertificateRegistration,
+  type DeviceRegistration,
+  type RegisteredDevice,
+} from './registry/register-device.ts'
+export type { Counters, Ingest, Readiness } from './running.ts'
+export type { Denied, Publisher, Telemetry } from './telemetry.ts'
+
+const START_MS = 60_000
+
+/**
+ * Settles when rows can be written. Waits up to a minute for a server that takes connections and has
+ * the tables (another service may be making them); once started, an absent server is waited for
+ * without end and nothing is acknowledged meanwhile.
+ *
+ * Logs a warning for each reason why a COMMIT of this server may not survive a crash.
+ *
+ * @param options.random 0 to 1
+ * @throws DatabaseUnreachable with the last problem in its message
+ */
+export async function createIngest(options: {
+  readonly config: IngestConfig
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly random: () => number
+}): Promise<Ingest> {
+  const { config, clock, log } = options
+  const database = new Database(config.database, config.statementTimeoutMs, clock, log)
+  let schema: Schema | undefined
+  let registrySchema: RegistrySchema | undefined
+  let tables: DownlinkTables | undefined
+  const failure = await waitForDatabase(
+    async () => {
+      if (config.database.migrate) await migrate(database, log)
+      registrySchema = await registryOf(config, database)
+      schema = await inspectSchema(database)
+      tables = await inspectDownlink(database)
+    },
+    START_MS,
+    clock,
+    log,
+  )
+  if (schema === undefined || tables === undefined) {
+    await database.end()
+    throw new DatabaseUnreachable(START_MS, failure, messageOf(failure))
+  }
+  const warnings = await durabilityWarnings(database, schema)
+  for (const text of warnings) log.warn({ event: 'durability.missing' }, text)
+  if (!schema.quarantineColumns.has('payload')) {
+    log.warn(
+      { event: 'quarantine.missing' },
+      'no table quarantine_events: rejections are counted only',
+    )
+  }
+  const registry = await startRegistry(options, database, registrySchema)
+  return new RunningIngest({ ...options, database, schema, tables, registry, warnings })
+}
+
+/** Undefined: the registry is not asked. @throws SchemaUnusable when it is to be and cannot be */
+async function registryOf(
+  { registry }: IngestConfig,
+  database: Database,
+): Promise<RegistrySchema | undefined> {
+  if (registry === undefined || registry.mode === 'off') return undefined
+  const schema = await inspectRegistry(database)
+  if (isUsable(schema)) return schema
+  // A table that is there and lacks a column is a mistake; none at all is a database without one.
+  if (registry.mode === 'auto' && schema.deviceRegistry.size === 0) return undefined
+  throw new SchemaUnusable(
+    'there is no table device_registry with tenant_id, device_id, site_id and status',
+  )
+}
+
+async function startRegistry(
+  options: Parameters<typeof createIngest>[0],
+  database: Database,
+  schema: RegistrySchema | undefined,
+): Promise<Registry | undefined> {
+  const { config, log } = options
+  if (config.registry === undefined || config.registry.mode === 'off') return undefined
+  if (schema === undefined) {
+    log.warn(
+      { event: 'registry.absent' },
+      'no table device_registry: telemetry of every device that may publish is stored',
+    )
+    return undefined
+  }
+  if (schema.seesPartly) {
+    log.warn(
+      { event: 'registry.hidden' },
+      'row-level security may hide devices: let the login role become pulse_operator',
+    )
+  }
+  return Registry.start({ ...options, registry: config.registry, database, schema })
+}

@@ -1,0 +1,378 @@
+/** Ingest at work: its parts joined, its state told, and its end. */
+import type { IngestConfig } from '../config/types.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Log } from '../core/log.ts'
+import type { Metrics } from '../core/metrics.ts'
+import type { AuditEvent } from './audit.ts'
+import type { BatchSurroundings } from './batch.ts'
+import { BesideTelemetry } from './beside-telemetry.ts'
+import { checksOf } from './checks/index.ts'
+import type { ConnectionEvents } from './connection-events.ts'
+import type { Database } from './database.ts'
+import type { DeviceApi } from './downlink/device-api.ts'
+import type { DeviceReport } from './downlink/report.ts'
+import type { DownlinkTables } from './downlink/tables.ts'
+import { IngestStopped } from './errors.ts'
+import { LogLimit } from './log-limit.ts'
+import { Notifier } from './notifier.ts'
+import { Pipeline } from './pipeline.ts'
+import { QuarantineCounters } from './quarantine-counters.ts'
+import { QuarantineStore } from './quarantine-store.ts'
+import { Quarantine } from './quarantine.ts'
+import { countRows, lastRows, type StoredRow } from './reader.ts'
+import type { Barred, ConnectDecision, DeviceStatus } from './registry/connections.ts'
+import type { Registry } from './registry/index.ts'
+import type { CertificateName, DeviceName } from './registry/records.ts'
+import {
+  registerDevice,
+  type DeviceRegistration,
+  type RegisteredDevice,
+} from './registry/register-device.ts'
+import { RowsWriter } from './rows-writer.ts'
+import type { Schema } from './schema.ts'
+import { TelemetryStore } from './store.ts'
+import { rejectionOf, type Denied, type Telemetry } from './telemetry.ts'
+import { Turns } from './turns.ts'
+
+/** Numbers since the start, under the names the platform's services read. */
+export interface Counters {
+  readonly messages_received: number
+  /** Rows committed. */
+  readonly messages_written: number
+  /** Rejections of every kind, and records dropped. */
+  readonly messages_rejected: number
+  /** Records that are not committed yet. */
+  readonly queue_depth: number
+  /** Of the last COMMIT, ISO 8601. */
+  readonly last_write_at: string | null
+}
+
+export type Readiness =
+  | { readonly ready: true }
+  /** `db_pool`: no server; `batch_writer`: rows are held, or stopping; `backlog`: no room. */
+  | { readonly ready: false; readonly reason: 'db_pool' | 'batch_writer' | 'backlog' }
+
+export interface Ingest {
+  /**
+   * Settles once the record is committed, or quarantined, which commits too. Promises settle in the
+   * order of the calls. May wait as long as PostgreSQL is away. The payload must not change before.
+   *
+   * Storage is at least once: a COMMIT whose outcome got lost is repeated.
+   *
+   * Rejects with IngestOverloaded or IngestStopped: not stored, do not acknowledge.
+   */
+  append(telemetry: Telemetry): Promise<void>
+  /**
+   * A shadow reported, or a command acknowledged. Settles once its effect is committed, or there is
+   * none to have; rejects as `append` does. In the order of these calls, apart from `append`.
+   */
+  report(report: DeviceReport): Promise<void>
+  /** False while more is held than is good: the caller should stop taking messages in. */
+  readonly hasRoom: boolean
+  /** Calls once when there is room (again). */
+  onRoom(then: () => void): void
+  /** Counts and records a message that access control refused (reason AUTH_FAILED). Never throws. */
+  recordDenied(denied: Denied): void
+  /** A row of audit_log, by and by. Memory only; never throws. */
+  audit(event: AuditEvent): void
+  /** To be told what becomes of connections. */
+  readonly connections: Pick<ConnectionEvents, 'opened' | 'closed' | 'certificateRefused'>
+  /** For devices that ask over HTTP. */
+  readonly devices: DeviceApi
+  counters(): Counters
+  ready(): Readiness
+  /** Why what is committed may not survive a crash of this server; empty: it does. */
+  readonly warnings: readonly string[]
+  /** Latest `time` first, at most 1000. */
+  lastRows(limit: number): Promise<readonly StoredRow[]>
+  countRows(tenantId: string): Promise<number>
+  /**
+   * A device, its tenant, and its certificate if it has one, into the registry; idempotent. What is
+   * there stays as it is (a suspended device suspended, a revoked certificate revoked), the site too
+   * unless `moveToSite` says otherwise. Works with MIDGE_REGISTRY=off as well.
+   *
+   * @returns the site that the device's payloads have to name
+   * @throws RegistrationRefused
+   */
+  registerDevice(device: DeviceRegistration): Promise<RegisteredDevice>
+  /** Of memory only: `unknown` also means that nobody asked the database lately. */
+  deviceStatus(tenantId: string, deviceId: string): DeviceStatus
+  /**
+   * What the registry says to a device that connects with this certificate. Asks the database and
+   * waits 3 s at the most; never rejects. Always yes without a registry.
+   */
+  mayConnect(certificate: CertificateName): Promise<ConnectDecision>
+  /** Calls with every device or certificate that is found to be barred now; often more than once. */
+  onBarred(then: (barred: Barred) => void): void
+  /** What memory says of this device and its certificates, or of all, is asked for again. */
+  invalidate(device?: DeviceName): void
+  /** Settles when nothing is held any more, or after `deadlineMs`. Messages are still taken. */
+  flush(deadlineMs: number): Promise<void>
+  /**
+   * Takes nothing more, stores what is held until `deadlineMs`, rejects the rest with IngestStopped,
+   * closes the pool. Never rejects.
+   */
+  stop(deadlineMs: number): Promise<void>
+}
+
+const COUNTERS_EVERY_MS = 1_000
+const PROBE_EVERY_MS = 5_000
+/** For counters, notifications and the pool, after the records. */
+const CLOSING_MS = 1_000
+
+export class RunningIngest implements Ingest {
+  readonly warnings: readonly string[]
+  readonly #database: Database
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #metrics: Metrics
+  readonly #turns: Turns
+  readonly #pipeline: Pipeline
+  readonly #rows: RowsWriter
+  readonly #registry: Registry | undefined
+  readonly #quarantine: Quarantine
+  readonly #counters: QuarantineCounters | undefined
+  readonly #notifier: Notifier
+  readonly #beside: BesideTelemetry
+  readonly #abort = new AbortController()
+  readonly #stopTimers: (() => void)[]
+  readonly #acknowledgesEarly: boolean
+  #isReachable = true
+  #stopping: Promise<void> | undefined
+
+  constructor(parts: {
+    readonly config: IngestConfig
+    readonly database: Database
+    readonly schema: Schema
+    readonly tables: DownlinkTables
+    /** Undefined: nothing is asked about devices. */
+    readonly registry: Registry | undefined
+    readonly warnings: readonly string[]
+    readonly clock: Clock
+    readonly log: Log
+    readonly metrics: Metrics
+    readonly random: () => number
+  }) {
+    const { config, database, schema, registry, clock, log, metrics, random } = parts
+    this.#registry = registry
+    this.warnings = parts.warnings
+    this.#database = database
+    this.#clock = clock
+    this.#log = log
+    this.#metrics = metrics
+    this.#acknowledgesEarly = config.acknowledge === 'buffer'
+    const limit = new LogLimit(clock)
+    const around = (): BatchSurroundings => ({
+      clock,
+      random,
+      signal: this.#abort.signal,
+      commits: 0,
+    })
+    const shared = { config, clock, log, limit, metrics }
+    this.#turns = new Turns(config.maxWaitingRecords, config.maxWaitingBytes)
+    this.#notifier = new Notifier(database, log, limit)
+    this.#beside = new BesideTelemetry({
+      ...shared,
+      database,
+      tables: parts.tables,
+      rejected: (rejection) => this.#quarantine.record(rejection, undefined),
+      counters: () => this.counters(),
+      around: around(),
+    })
+    const counts = schema.hasQuarantineCounters && config.registry?.countersEnabled !== false
+    this.#counters = counts ? new QuarantineCounters(database, log, limit) : undefined
+    this.#quarantine = new Quarantine({
+      ...shared,
+      store: new QuarantineStore(database, schema),
+      get storesRejects() {
+        return registry?.settings.storeRejects ?? config.storeRejects
+      },
+      counters: this.#counters,
+      audit: this.#beside.audit,
+      around: around(),
+    })
+    this.#rows = new RowsWriter({
+      ...shared,
+      store: new TelemetryStore(database, schema, log),
+      committed: (rows) => {
+        this.#notifier.committed(rows)
+        this.#beside.committed(rows)
+      },
+      refused: ({ telemetry, turn }, code) => {
+        this.#quarantine.record(rejectionOf(telemetry, `ROW_REJECTED:${code}`), turn)
+      },
+      around: around(),
+    })
+    this.#pipeline = new Pipeline({
+      ...shared,
+      checks: checksOf(registry?.settings ?? config, registry?.checks),
+      turns: this.#turns,
+      rows: this.#rows,
+      quarantine: this.#quarantine,
+      registry,
+    })
+    this.#stopTimers = [
+      clock.every(COUNTERS_EVERY_MS, () => this.#tick()),
+      clock.every(PROBE_EVERY_MS, () => void this.#probe()),
+    ]
+  }
+
+  append(telemetry: Telemetry): Promise<void> {
+    return this.#pipeline.append(telemetry)
+  }
+
+  report(report: DeviceReport): Promise<void> {
+    return this.#beside.downlink.report(report)
+  }
+
+  get hasRoom(): boolean {
+    return this.#turns.hasRoom && this.#beside.downlink.hasRoom
+  }
+
+  onRoom(then: () => void): void {
+    if (this.#turns.hasRoom) this.#beside.downlink.onRoom(then)
+    else this.#turns.onRoom(then)
+  }
+
+  audit(event: AuditEvent): void {
+    this.#beside.audit.record(event)
+  }
+
+  get connections(): ConnectionEvents {
+    return this.#beside.connections
+  }
+
+  get devices(): DeviceApi {
+    return this.#beside.devices
+  }
+
+  recordDenied(denied: Denied): void {
+    this.#beside.audit.denied(denied)
+    this.#pipeline.recordDenied(denied)
+  }
+
+  counters(): Counters {
+    const { lastWriteAt } = this.#rows
+    return {
+      messages_received: this.#pipeline.received,
+      messages_written: this.#rows.written,
+      messages_rejected: this.#quarantine.rejected + this.#pipeline.dropped,
+      queue_depth: this.#turns.records,
+      last_write_at: lastWriteAt === undefined ? null : new Date(lastWriteAt).toISOString(),
+    }
+  }
+
+  ready(): Readiness {
+    if (this.#stopping !== undefined) return { ready: false, reason: 'batch_writer' }
+    const { trouble } = this.#rows
+    if (!this.#isReachable || trouble === 'transient') return { ready: false, reason: 'db_pool' }
+    const asking = this.#registry?.trouble
+    if (asking === 'transient') return { ready: false, reason: 'db_pool' }
+    if (trouble === 'unclear' || asking === 'unclear')
+      return { ready: false, reason: 'batch_writer' }
+    return this.#turns.hasRoom ? { ready: true } : { ready: false, reason: 'backlog' }
+  }
+
+  lastRows(limit: number): Promise<readonly StoredRow[]> {
+    return lastRows((sql, values) => this.#database.rows(sql, values), limit)
+  }
+
+  countRows(tenantId: string): Promise<number> {
+    return countRows((sql, values) => this.#database.rows(sql, values), tenantId)
+  }
+
+  async registerDevice(device: DeviceRegistration): Promise<RegisteredDevice> {
+    const registered = await this.#database.run((client) => registerDevice(client, device))
+    this.#registry?.invalidate(device)
+    return registered
+  }
+
+  deviceStatus(tenantId: string, deviceId: string): DeviceStatus {
+    return this.#registry?.connections.statusOf(`${tenantId}/${deviceId}`) ?? 'unknown'
+  }
+
+  async mayConnect(certificate: CertificateName): Promise<ConnectDecision> {
+    const { tenantId, deviceId } = certificate
+    return (
+      this.#registry?.connections.mayConnect(`${tenantId}/${deviceId}`, certificate) ?? {
+        admitted: true,
+      }
+    )
+  }
+
+  onBarred(then: (barred: Barred) => void): void {
+    this.#registry?.connections.onBarred(then)
+  }
+
+  invalidate(device?: DeviceName): void {
+    this.#registry?.invalidate(device)
+  }
+
+  flush(deadlineMs: number): Promise<void> {
+    // Denied messages hold no turn.
+    return this.#within(deadlineMs, this.#drained())
+  }
+
+  stop(deadlineMs: number): Promise<void> {
+    this.#stopping ??= this.#stop(deadlineMs)
+    return this.#stopping
+  }
+
+  async #stop(deadlineMs: number): Promise<void> {
+    this.#pipeline.stop()
+    this.#beside.downlink.stop()
+    await this.flush(deadlineMs)
+    for (const stop of this.#stopTimers) stop()
+    const isDrained = this.#turns.records === 0 && this.#beside.downlink.waiting === 0
+    this.#abort.abort()
+    this.#registry?.stop()
+    if (!isDrained) {
+      this.#database.cut()
+      const stopped = new IngestStopped()
+      const lost = this.#turns.giveUp(stopped) + this.#beside.downlink.giveUp(stopped)
+      const event = { event: 'records.given_up', records: lost }
+      if (this.#acknowledgesEarly) this.#log.error(event, 'acknowledged records are lost')
+      else this.#log.warn(event, 'records were not stored in time and stay unacknowledged')
+    }
+    await this.#within(CLOSING_MS, this.#finish())
+    this.#beside.close()
+    this.#database.cut()
+    await this.#within(CLOSING_MS, this.#database.end())
+    this.#log.info({ event: 'ingest.stopped' }, 'ingest stopped')
+  }
+
+  async #drained(): Promise<void> {
+    await this.#turns.drained()
+    await this.#beside.downlink.drained()
+    await this.#quarantine.idle()
+  }
+
+  async #finish(): Promise<void> {
+    await this.#counters?.flush()
+    await this.#notifier.idle()
+    await this.#beside.idle()
+  }
+
+  /** Settles with `work`, or after `ms`. */
+  async #within(ms: number, work: Promise<unknown>): Promise<void> {
+    const over = new AbortController()
+    await Promise.race([work, this.#clock.sleep(ms, over.signal)])
+    over.abort()
+  }
+
+  #tick(): void {
+    void this.#counters?.flush()
+    this.#registry?.tick()
+    const service = 'ingest'
+    this.#metrics.ingestQueueDepth.set(this.#turns.records)
+    this.#metrics.dbPoolSize.set({ service }, this.#database.size)
+    this.#metrics.dbPoolFree.set({ service }, this.#database.free)
+  }
+
+  /** Without traffic nobody else would notice that the server is gone. */
+  async #probe(): Promise<void> {
+    const { lastWriteAt = 0, trouble } = this.#rows
+    const wrote = trouble === undefined && this.#clock.now() - lastWriteAt < PROBE_EVERY_MS
+    this.#isReachable = wrote || (await this.#database.isReachable())
+  }
+}

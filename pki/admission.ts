@@ -1,0 +1,192 @@
+/**
+ * Who may come in with a client certificate. OpenSSL has verified the chain by then, but its word is
+ * only one condition: a resumed session skips it, Node 20 can call a resumed session without any
+ * certificate authorized, and key strength and revocation are not asked the way we want them. So
+ * everything is judged here again, against the configured CAs alone.
+ */
+import { createHash, type X509Certificate } from 'node:crypto'
+import { messageOf } from '../core/errors.ts'
+import type { IssuerKey, SerialNumber } from '../core/names.ts'
+import { type CertificateFields, KeyUsage, readCertificate } from './certificate.ts'
+import {
+  type ChainContext,
+  type Refusal,
+  type Standing,
+  standingOf,
+  usageProblem,
+} from './chain.ts'
+import { weaknessOf } from './key-policy.ts'
+import { commonNameOf, displayName } from './name.ts'
+import type { CaPath, TrustSet } from './trust.ts'
+
+/** The facts of a client certificate that outlive its handshake. */
+export interface AdmittedCertificate {
+  /** The only CN of the subject, as text. */
+  readonly commonName: string
+  readonly issuerKey: IssuerKey
+  readonly serialNumber: SerialNumber
+  /** SHA-256 of the DER, lower-case hex without separators. */
+  readonly fingerprint: string
+  /** Milliseconds since 1970. */
+  readonly notAfter: number
+}
+
+export type CertificateAdmission =
+  | { readonly admitted: true; readonly certificate: AdmittedCertificate }
+  | ({ readonly admitted: false } & Refusal)
+
+export interface ClientCertificatesOptions extends ChainContext {
+  readonly trust: TrustSet
+  /** Bytes of a certificate. Default 16 384. */
+  readonly maxBytes?: number
+  /** Certificates whose signature need not be verified again. Default 10 000. */
+  readonly maxVerified?: number
+}
+
+/** Facts that hold as long as the CAs do; dates and revocation are not among them. */
+interface Verified {
+  readonly fields: CertificateFields
+  readonly paths: readonly CaPath[]
+}
+
+export class ClientCertificateAdmission {
+  readonly #context: ChainContext
+  readonly #maxBytes: number
+  readonly #maxVerified: number
+  /** By fingerprint, the one used last at the end; only what chained, so strangers cannot fill it. */
+  readonly #verified = new Map<string, Verified>()
+  #trust: TrustSet
+
+  constructor(options: ClientCertificatesOptions) {
+    this.#context = options
+    this.#trust = options.trust
+    this.#maxBytes = options.maxBytes ?? 16_384
+    this.#maxVerified = options.maxVerified ?? 10_000
+  }
+
+  /** Other CAs from now on; certificates already admitted are to be asked for with `stillGood`. */
+  replaceTrust(trust: TrustSet): void {
+    this.#trust = trust
+    this.#verified.clear()
+  }
+
+  /**
+   * Judges the certificate of a finished handshake. Memory only; verifies a signature the first
+   * time it sees a certificate. Never throws.
+   *
+   * @param verification OpenSSL's verdict on the chain: `undefined` when it verified
+   */
+  admit(peer: X509Certificate | undefined, verification: string | undefined): CertificateAdmission {
+    if (peer === undefined) return refuse('no_certificate', 'the client showed no certificate')
+    try {
+      return this.#judge(peer, verification)
+    } catch (err) {
+      return refuse('bad_subject', `the certificate cannot be read: ${messageOf(err)}`)
+    }
+  }
+
+  /** Dates and revocation now, of the certificate and of the CAs above it. */
+  stillGood(
+    certificate: AdmittedCertificate,
+  ): { good: true } | { good: false; reason: Refusal['reason'] } {
+    const paths = this.#trust.pathsOf(certificate.issuerKey)
+    const standing = standingOf(certificate, paths, this.#context)
+    return standing.good ? { good: true } : { good: false, reason: standing.reason }
+  }
+
+  /**
+   * The layer beneath identity and use: does the certificate chain to the configured CAs, and are
+   * the dates and the revocation of each link good?
+   *
+   * @throws DerError for a certificate that OpenSSL reads and that is not DER
+   */
+  standing(peer: X509Certificate): Standing {
+    const { fields, paths } = this.#read(peer)
+    return standingOf(fields, paths, this.#context)
+  }
+
+  #read(peer: X509Certificate): Verified {
+    const fields = readCertificate(peer.raw)
+    return { fields, paths: this.#trust.pathsAbove(peer, fields) }
+  }
+
+  #judge(peer: X509Certificate, verification: string | undefined): CertificateAdmission {
+    const { raw } = peer
+    if (raw.length > this.#maxBytes) {
+      return refuse('too_large', `${raw.length} bytes, expected at most ${this.#maxBytes}`)
+    }
+    const fingerprint = createHash('sha256').update(raw).digest('hex')
+    const known = this.#verified.get(fingerprint)
+    const certificate = known ?? this.#read(peer)
+    if (known === undefined) {
+      const refusal = this.#lastingRefusal(peer, certificate)
+      if (refusal !== undefined) return { admitted: false, ...refusal }
+    }
+    this.#remember(fingerprint, certificate)
+    const { fields, paths } = certificate
+    const standing = standingOf(fields, paths, this.#context)
+    if (!standing.good) return refuse(standing.reason, standing.detail)
+    if (verification !== undefined) return refuse(wordFor(verification), `OpenSSL: ${verification}`)
+    const commonName = commonNameOf(fields.subject)
+    if (!commonName.found) return refuse('bad_subject', commonName.problem)
+    const issuerKey = standing.path[0]?.fields.key
+    if (issuerKey === undefined) return refuse('unknown_ca', 'no issuer')
+    const { serialNumber, notAfter } = fields
+    const facts = { commonName: commonName.text, issuerKey, serialNumber, fingerprint, notAfter }
+    return { admitted: true, certificate: Object.freeze(facts) }
+  }
+
+  /** What no passing of time and no CRL changes. */
+  #lastingRefusal(peer: X509Certificate, { fields, paths }: Verified): Refusal | undefined {
+    if (paths.length === 0) {
+      const known = this.#trust.knowsIssuerOf(peer, fields)
+      const issuer = displayName(fields.issuer)
+      const detail = known ? `${issuer} is not a CA for devices` : `issued by ${issuer}`
+      return { reason: 'unknown_ca', detail }
+    }
+    const weakness = weaknessOf(peer, 'client')
+    if (weakness !== undefined) return { reason: 'weak_key', detail: weakness }
+    if (fields.isCa) return { reason: 'wrong_usage', detail: 'a CA certificate' }
+    const { keyUsage } = fields
+    if (keyUsage !== undefined && (keyUsage & KeyUsage.digitalSignature) === 0) {
+      return { reason: 'wrong_usage', detail: 'keyUsage lacks digitalSignature' }
+    }
+    const misuse = usageProblem(fields)
+    return misuse === undefined ? undefined : { reason: 'wrong_usage', detail: misuse }
+  }
+
+  #remember(fingerprint: string, certificate: Verified): void {
+    this.#verified.delete(fingerprint)
+    this.#verified.set(fingerprint, certificate)
+    if (this.#verified.size <= this.#maxVerified) return
+    const [oldest] = this.#verified.keys()
+    if (oldest !== undefined) this.#verified.delete(oldest)
+  }
+}
+
+/** Answers the broker's question about client certificates. */
+export function createClientCertificates(
+  options: ClientCertificatesOptions,
+): ClientCertificateAdmission {
+  return new ClientCertificateAdmission(options)
+}
+
+function refuse(reason: Refusal['reason'], detail: string): CertificateAdmission {
+  return { admitted: false, reason, detail }
+}
+
+/** Only names a refusal that is certain already; no text of OpenSSL's ever lets anyone in. */
+function wordFor(verification: string): Refusal['reason'] {
+  switch (verification) {
+    case 'CERT_HAS_EXPIRED':
+      return 'expired'
+    case 'CERT_NOT_YET_VALID':
+      return 'not_yet_valid'
+    case 'CERT_REVOKED':
+      return 'revoked'
+    case 'INVALID_PURPOSE':
+      return 'wrong_usage'
+    default:
+      return 'unknown_ca'
+  }
+}
