@@ -2,7 +2,7 @@
  * acl_file and password_file of one listener: read as a whole, followed, and applied in one step. A
  * file that cannot be read or has a bad line changes nothing; the last good one stays in force.
  */
-import { readFile } from 'node:fs/promises'
+import { access, readFile, writeFile } from 'node:fs/promises'
 import { PasswordAccounts, compileAcl, type AccessRules } from '../broker/index.ts'
 import {
   parseAclFile,
@@ -64,7 +64,7 @@ export class AccessFiles {
     const files = new AccessFiles(
       options,
       await readAcl(options),
-      await readPasswords(options),
+      await readPasswords(options, 'may create'),
       await readPsk(options),
     )
     const { aclFile, passwordFile, psk } = options.listener
@@ -147,12 +147,16 @@ async function readAcl({ listener, log }: AccessFilesOptions): Promise<AclFile |
   return acl
 }
 
-async function readPasswords({
-  listener,
-  log,
-}: AccessFilesOptions): Promise<PasswordFile | undefined> {
+async function readPasswords(
+  { listener, log }: AccessFilesOptions,
+  whenMissing: 'may create' | 'refuse' = 'refuse',
+): Promise<PasswordFile | undefined> {
   const { passwordFile } = listener
   if (passwordFile === undefined) return undefined
+  if (whenMissing === 'may create' && (await isMissing(passwordFile))) {
+    await createEmpty(passwordFile, log)
+    return parsePasswordFile('', passwordFile)
+  }
   const passwords = parsePasswordFile(await read(passwordFile, 'password_file'), passwordFile)
   warn(log, passwords.warnings)
   return passwords
@@ -170,6 +174,27 @@ function warn(log: Log, warnings: readonly ConfigWarning[]): void {
   for (const { place, problem } of warnings) {
     const { file, line } = place
     log.warn({ event: 'access.odd', file, line }, problem)
+  }
+}
+
+async function isMissing(file: string): Promise<boolean> {
+  try {
+    await access(file)
+    return false
+  } catch (err) {
+    return codeOf(err) === 'ENOENT'
+  }
+}
+
+/** As Mosquitto does at a start; nobody can log in by name until somebody fills it. */
+async function createEmpty(file: string, log: Log): Promise<void> {
+  const fields = { event: 'access.odd', file }
+  try {
+    await writeFile(file, '', { flag: 'wx', mode: 0o600 })
+    log.warn(fields, `the password_file ${file} did not exist: created without any account`)
+  } catch (err) {
+    const why = messageOf(err)
+    log.warn(fields, `the password_file ${file} does not exist: as if empty (${why})`)
   }
 }
 

@@ -6,6 +6,7 @@ import type { Metrics } from '../core/metrics.ts'
 import type { Engine } from './engine/engine.ts'
 import type { Inbound } from './inbound.ts'
 import type { ConnectionObserver } from './ports.ts'
+import type { Portions } from './portions.ts'
 import type { RateLimitedNotes } from './rate-limited-notes.ts'
 import type { Receiving } from './receiving.ts'
 import type { Router } from './router.ts'
@@ -23,6 +24,7 @@ export interface BrokerParts {
   readonly router: Router
   readonly inbound: Inbound
   readonly receiving: Receiving
+  readonly portions: Portions
   /** Each connection takes itself out of it when it closes. */
   readonly connections: { delete(connection: unknown): void }
   readonly observer: ConnectionObserver | undefined

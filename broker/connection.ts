@@ -56,6 +56,8 @@ export class Connection {
   #closeReason: CloseReason | undefined
   /** Behind `connect_refused`: one word of a closed set, for the metric. */
   #refusal: string | undefined
+  /** Client Identifier of a CONNECT that was refused: a claim, for the log. */
+  #claimedId: string | undefined
   #open: OpenConnection | undefined
   #keepAliveMs = 0
   #lastHeard: number
@@ -79,6 +81,17 @@ export class Connection {
     this.#openedAt = parts.clock.monotonic()
     this.#lastHeard = this.#openedAt
     this.#lastProgress = this.#openedAt
+    if (parts.mqtt.connectionMessages)
+      parts.log.debug(
+        {
+          event: 'connection.opened',
+          listener: listener.name,
+          listenerPort: listener.ports[0] ?? listener.config.port,
+          peer: peer.address,
+          peerPort: peer.port,
+        },
+        'connection opened',
+      )
     socket.on('data', (chunk: Buffer) => {
       this.#framer.append(chunk)
       this.#lastHeard = parts.sweptAt()
@@ -143,11 +156,20 @@ export class Connection {
     if (this.#open === undefined || this.#refusal !== undefined) {
       metrics.connectsRefused.inc({ reason: this.#refusal ?? reason })
     } else metrics.sessionsClosed.inc({ reason })
-    const fields = { event: 'connection.closed', reason, detail }
+    const fields = {
+      event: 'connection.closed',
+      reason,
+      detail,
+      refusal: this.#refusal,
+      ...(this.#open === undefined
+        ? { peer: this.peer.address, peerPort: this.peer.port, clientId: this.#claimedId }
+        : {}),
+    }
     const routine = reason === 'client_disconnected' || reason === 'connection_lost'
-    if (wasOpen && !routine && this.#parts.mqtt.connectionMessages)
-      this.log.warn(fields, `connection closed: ${reason}`)
-    else this.log.debug(fields, `connection closed: ${reason}`)
+    if (this.#parts.mqtt.connectionMessages) {
+      const level = wasOpen && !routine ? 'warn' : 'debug'
+      this.log[level](fields, `connection closed: ${reason}`)
+    }
     // What was written last (CONNACK with a refusal) still leaves before the socket goes.
     if (this.#socket.destroyed) return
     this.#socket.end(() => this.#socket.destroy())
@@ -229,6 +251,7 @@ export class Connection {
       this.log = this.#parts.log.child({
         listener: this.listener.name,
         peer: this.peer.address,
+        peerPort: this.peer.port,
         user: identity.userName,
         ...(identity.kind === 'device'
           ? { tenantId: identity.tenantId, deviceId: identity.deviceId }
@@ -282,6 +305,7 @@ export class Connection {
     packet: ConnectPacket,
   ): void {
     const { returnCode, reason } = refusal
+    this.#claimedId = packet.clientId
     const { address } = this.peer
     const listener = this.listener.name
     const { certificate } = this

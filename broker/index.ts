@@ -22,10 +22,11 @@ import type {
   ServerCredentials,
   TelemetrySink,
 } from './ports.ts'
+import { Portions } from './portions.ts'
 import { RateLimitedNotes } from './rate-limited-notes.ts'
 import { Receiving } from './receiving.ts'
 import { Router, type Publication } from './router.ts'
-import { MemoryStore } from './store/index.ts'
+import { MemoryStore, type StoreCounts } from './store/index.ts'
 import { SysTopics } from './sys-topics.ts'
 
 export { compileAcl, type AccessRules } from './access/index.ts'
@@ -121,6 +122,7 @@ export class Broker {
       router,
       inbound: new Inbound({ sink, router, metrics, clock, mqtt }),
       receiving: new Receiving(),
+      portions: new Portions(clock, log),
       observer: options.observer,
       connections,
       refusals: new RateLimitedNotes(clock, log),
@@ -147,9 +149,10 @@ export class Broker {
     const listener = this.#listener(name)
     if (listener.isOpen) return
     await listener.open(credentials)
-    const { address, port, protocol } = listener.config
+    const { address, protocol, family, socketPath } = listener.config
+    const [port = listener.config.port] = listener.ports
     this.#parts.log.info(
-      { event: 'listener.opened', listener: name, address, port, protocol },
+      { event: 'listener.opened', listener: name, address, port, protocol, family, socketPath },
       `listening on ${listener.config.socketPath ?? `port ${listener.ports.join(', ')}`}`,
     )
   }
@@ -215,6 +218,11 @@ export class Broker {
   /** A message of our own: routed, never ingested. */
   publish(publication: Publication): void {
     this.#parts.router.publish(publication)
+  }
+
+  /** How much there is of everything, for an operator who asks. */
+  counts(): StoreCounts & { readonly connections: number } {
+    return { ...this.#parts.store.counts(), connections: this.#connections.size }
   }
 
   sessions(): SessionSummary[] {

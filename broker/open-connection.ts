@@ -16,12 +16,8 @@ import {
   PacketType,
   checkBodyless,
   encodeAcknowledgement,
-  encodeSuback,
-  encodeUnsuback,
   parseAcknowledgement,
   parsePublish,
-  parseSubscribe,
-  parseUnsubscribe,
   type TopicMemo,
   type ConnectPacket,
   type Frame,
@@ -29,6 +25,7 @@ import {
 } from './packets/index.ts'
 import { SessionLink } from './session-link.ts'
 import type { Session } from './store/index.ts'
+import { subscribing, unsubscribing, type Subscriber } from './subscribing.ts'
 
 /** The connection's own side: its socket, its state, its log. */
 export interface NetworkConnection {
@@ -45,9 +42,6 @@ export interface NetworkConnection {
   /** No Session can be had: CONNACK 3, and the end. */
   unavailable(err: unknown): void
 }
-
-/** SUBACK's return code for a filter that is refused (MQTT 3.1.1 §3.9.3). */
-const REFUSED = 0x80
 
 export class OpenConnection {
   readonly subject: Subject
@@ -67,6 +61,7 @@ export class OpenConnection {
   #waiting = 0
   #waitingBytes = 0
   #untilRoom = false
+  #isInPortions = false
 
   constructor(
     parts: BrokerParts,
@@ -128,16 +123,16 @@ export class OpenConnection {
   #acknowledged(): void {
     const session = this.#session
     if (session === undefined || !this.#connection.isOpening) return
-    const { connectionMessages } = this.#parts.mqtt
-    this.#log[connectionMessages ? 'info' : 'debug'](
-      {
-        event: 'session.opened',
-        clean: this.#connect.clean,
-        keepAlive: this.#connect.keepAlive,
-        protocolLevel: this.#connect.protocolLevel,
-      },
-      'session opened',
-    )
+    if (this.#parts.mqtt.connectionMessages)
+      this.#log.info(
+        {
+          event: 'session.opened',
+          clean: this.#connect.clean,
+          keepAlive: this.#connect.keepAlive,
+          protocolLevel: this.#connect.protocolLevel,
+        },
+        'session opened',
+      )
     this.dropDisallowed()
     session.attach(this.#link, (topic) => this.#link.mayReceive(topic))
     this.#connection.opened()
@@ -173,6 +168,7 @@ export class OpenConnection {
     const { maxWaitingPublishes, maxWaitingBytes } = this.#parts.limits
     return (
       this.#untilRoom ||
+      this.#isInPortions ||
       this.#waiting >= maxWaitingPublishes ||
       // What need not wait for storage waits for its place among the acknowledgements.
       (this.#waiting > 0 && this.#acknowledgements.size >= maxWaitingPublishes) ||
@@ -220,10 +216,10 @@ export class OpenConnection {
         break
       }
       case PacketType.SUBSCRIBE:
-        this.#subscribe(session, frame)
+        this.#serveInPortions(subscribing(frame, this.#subscriber(session)))
         break
       case PacketType.UNSUBSCRIBE:
-        this.#unsubscribe(session, frame)
+        this.#serveInPortions(unsubscribing(frame, this.#subscriber(session)))
         break
       case PacketType.DISCONNECT:
         checkBodyless(frame)
@@ -325,31 +321,21 @@ export class OpenConnection {
     throw new OperationalError('PROTOCOL_ERROR', `${word} in the flow of another QoS`)
   }
 
-  #subscribe(session: Session, frame: Frame): void {
-    const { packetId, subscriptions } = parseSubscribe(frame)
-    const { store, router } = this.#parts
-    const { mountPoint } = this.origin
+  #subscriber(session: Session): Subscriber {
     const { maxQos = 2 } = this.#connection.listener.config
-    const wanted = subscriptions.map(({ topic, qos }) => ({
-      topic: mountPoint.filterIn(topic),
-      qos: qos < maxQos ? qos : maxQos,
-    }))
-    const granted = wanted.map(({ topic, qos }) => {
-      const decision = maySubscribe(this.subject, topic, this.origin.policy.rules)
-      if (decision.allowed && store.subscribe(session, topic, qos)) return qos
-      this.#log.debug({ event: 'subscription.refused', filter: topic }, 'subscription refused')
-      return REFUSED
-    })
-    this.#connection.outbox.write(encodeSuback(packetId, granted))
-    wanted.forEach(({ topic, qos }, i) => {
-      if (granted[i] !== REFUSED) router.deliverRetained(session, topic, qos)
-    })
+    const { outbox, log } = this.#connection
+    const write = (bytes: Buffer): void => outbox.write(bytes)
+    return { session, origin: this.origin, maxQos, parts: this.#parts, log, write }
   }
 
-  #unsubscribe(session: Session, frame: Frame): void {
-    const { packetId, topics } = parseUnsubscribe(frame)
-    const { mountPoint } = this.origin
-    for (const topic of topics) this.#parts.store.unsubscribe(session, mountPoint.filterIn(topic))
-    this.#connection.outbox.write(encodeUnsuback(packetId))
+  /** The packets behind this one wait. */
+  #serveInPortions(step: () => boolean): void {
+    this.#isInPortions = !this.#parts.portions.run(
+      () => this.#session !== undefined && step(),
+      () => {
+        this.#isInPortions = false
+        this.#connection.serve()
+      },
+    )
   }
 }

@@ -17,7 +17,7 @@ export interface Difference {
 
 /**
  * What a reload may change: who may connect and do what, certificates and CRLs, policies, and the
- * log level. Everything else is built into open listeners, pools and queues.
+ * log. Everything else is built into open listeners, pools and queues.
  */
 const LIVE: ReadonlySet<string> = new Set([
   'listener: allowAnonymous',
@@ -34,6 +34,12 @@ const LIVE: ReadonlySet<string> = new Set([
   'revocation.withoutCrl',
   'deniedPublish',
   'log.level',
+  'log.destination',
+  'log.mosquitto.destinations',
+  'log.mosquitto.file',
+  'log.mosquitto.types',
+  'log.mosquitto.timestamp',
+  'log.mosquitto.timestampFormat',
 ])
 
 const SECRET = /(password|connectionString)$/u

@@ -3,6 +3,7 @@ import type { Block } from './blocks.ts'
 import type { SettingValues } from './environment.ts'
 import { ENVIRONMENT } from './problems.ts'
 import type { Problems } from './problems.ts'
+import { mosquittoLogOf } from './mosquitto-log.ts'
 import { DATABASE, GENERAL } from './settings/general.ts'
 import { INGEST } from './settings/ingest.ts'
 import { LIMITS } from './settings/limits.ts'
@@ -232,27 +233,18 @@ export function logOf(
   global: Block | undefined,
   problems: Problems,
 ): LogConfig {
-  const level =
-    values.given(GENERAL.logLevel) ?? values.given(PLATFORM.logLevel) ?? levelOfFile(global)
+  const given = values.given(GENERAL.logLevel) ?? values.given(PLATFORM.logLevel)
+  const level = given ?? levelOfFile(global)
   const levels = { normal: level ?? 'info', verbose: 'debug', quiet: 'silent' } as const
-  const destinations = global?.each('log_dest') ?? []
-  let destination: 'stdout' | 'stderr' = 'stderr'
-  let file: string | undefined
-  for (const [i, { place }] of destinations.entries()) {
-    const to = global?.texts('log_dest')[i] ?? ''
-    if (to.startsWith('file ')) {
-      if (file !== undefined) problems.error(place, 'Duplicate "log_dest file" value.')
-      file ??= to
-    }
-    if (to === 'stdout' || to === 'stderr') destination = to
-    else if (to !== 'none') {
-      problems.warn(place, `The 'log_dest ${to}' option is ignored: ${ONE_DESTINATION}.`)
-    }
+  const to = (global?.texts('log_dest') ?? []).filter((one) => one === 'stdout' || one === 'stderr')
+  const mosquitto = mosquittoLogOf(global, verbosity, given, problems)
+  return {
+    level: levels[verbosity],
+    destination: to.at(-1) ?? 'stderr',
+    service: values.of(PLATFORM.serviceName),
+    ...(mosquitto === undefined ? {} : { mosquitto }),
   }
-  return { level: levels[verbosity], destination, service: values.of(PLATFORM.serviceName) }
 }
-
-const ONE_DESTINATION = 'log lines go to standard output or standard error only'
 
 export function platformOf(values: SettingValues): PlatformConfig {
   return {

@@ -14,12 +14,17 @@ import {
   type Field,
 } from './json-scanner.ts'
 import { clamped, numericTimestamp } from './numeric-timestamp.ts'
+import { deviceKey } from './registry/device-key.ts'
 import type { Location, Reason, Row, Telemetry } from './telemetry.ts'
 import { parseTimestamp, type Timestamp } from './timestamp.ts'
 
 /** A payload that is a JSON object, with its members read and not yet judged. */
 export interface Message {
   readonly telemetry: Telemetry
+  /** The device of the topic, `{tenant}/{device}`; the publisher's own user name when it is that. */
+  readonly device: string
+  /** The publisher's user name is that of the device. */
+  readonly isOwn: boolean
   /** Payload member `tenant_id` as text; undefined when absent or empty. `false`: of no text at all. */
   readonly claimedTenant: string | undefined | false
   /** Undefined when absent or empty. */
@@ -52,6 +57,7 @@ export function decode(
 ): Message | Reason {
   const { payload } = telemetry
   if (!isUtf8(payload)) return 'INVALID_JSON'
+  const device = deviceKey(telemetry)
   const kind = scanner.scan(payload)
   if (kind !== 'object') return kind === 'invalid' ? 'INVALID_JSON' : 'INVALID_PAYLOAD'
 
@@ -66,6 +72,8 @@ export function decode(
   else if (metrics === UNFIT) invalidField = 'metrics'
   return {
     telemetry,
+    device,
+    isOwn: device === telemetry.publisher.userName,
     claimedTenant: tenant === UNFIT ? false : tenant,
     siteId: site === UNFIT ? '' : site,
     invalidField,

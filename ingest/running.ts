@@ -138,6 +138,7 @@ export class RunningIngest implements Ingest {
   readonly #stopTimers: (() => void)[]
   readonly #acknowledgesEarly: boolean
   #isReachable = true
+  #probedAt = 0
   #stopping: Promise<void> | undefined
 
   constructor(parts: {
@@ -265,7 +266,9 @@ export class RunningIngest implements Ingest {
   ready(): Readiness {
     if (this.#stopping !== undefined) return { ready: false, reason: 'batch_writer' }
     const { trouble } = this.#rows
-    if (!this.#isReachable || trouble === 'transient') return { ready: false, reason: 'db_pool' }
+    // What was written since the last probe is better news than the probe.
+    const isAway = !this.#isReachable && (this.#rows.lastWriteAt ?? 0) <= this.#probedAt
+    if (isAway || trouble === 'transient') return { ready: false, reason: 'db_pool' }
     const asking = this.#registry?.trouble
     if (asking === 'transient') return { ready: false, reason: 'db_pool' }
     if (trouble === 'unclear' || asking === 'unclear')
@@ -374,5 +377,6 @@ export class RunningIngest implements Ingest {
     const { lastWriteAt = 0, trouble } = this.#rows
     const wrote = trouble === undefined && this.#clock.now() - lastWriteAt < PROBE_EVERY_MS
     this.#isReachable = wrote || (await this.#database.isReachable())
+    this.#probedAt = this.#clock.now()
   }
 }

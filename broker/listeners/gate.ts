@@ -12,6 +12,7 @@ export class Gate {
   readonly #max: number
   readonly #total: TotalCap
   readonly #metrics: Pick<Metrics, 'connectionsOpen' | 'connectsRefused'>
+  readonly #refused: (socket: Socket) => void
   readonly #sockets = new Set<Socket>()
 
   /** @param max sockets of this listener; negative: no cap */
@@ -20,7 +21,9 @@ export class Gate {
     max: number,
     total: TotalCap,
     metrics: Pick<Metrics, 'connectionsOpen' | 'connectsRefused'>,
+    refused: (socket: Socket) => void = () => undefined,
   ) {
+    this.#refused = refused
     this.#listener = listener
     this.#max = max
     this.#total = total
@@ -32,6 +35,7 @@ export class Gate {
     const full = this.#max >= 0 && this.#sockets.size >= this.#max
     if (full || this.#total.open >= this.#total.max) {
       this.#metrics.connectsRefused.inc({ reason: 'max_connections' })
+      this.#refused(socket)
       socket.destroy()
       return false
     }

@@ -73,7 +73,14 @@ export class Listener {
     this.#parts = parts
     this.certificates = parts.certificates
     this.policy = new AccessPolicy(parts.rules)
-    this.#gate = new Gate(config.name, config.maxConnections, parts.total, parts.metrics)
+    const { log, metrics, refusals, total } = parts
+    const refused = (socket: Socket): void =>
+      refusals.note('max_connections', () => {
+        const peer = socket.remoteAddress
+        const fields = { event: 'peer.refused', reason: 'max_connections', listener: config.name }
+        log.warn({ ...fields, peer }, 'refused before CONNECT: max_connections')
+      })
+    this.#gate = new Gate(config.name, config.maxConnections, total, metrics, refused)
     this.#rules = {
       tenancy: parts.tenancy,
       identityFrom: identitySourceOf(config),

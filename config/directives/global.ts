@@ -63,7 +63,6 @@ const duration: ValueKind = {
 const IN_MEMORY = ignored(
   'sessions, queued and retained messages live in memory for now and end with the process',
 )
-const OWN_TIME = ignored('every log line is one JSON object with its own ISO 8601 time')
 const AS_OF_0 = { min: 0, raise: true } as const
 const BUFFER = integer({
   min: 0,
@@ -93,15 +92,15 @@ export const GLOBAL: readonly Directive[] = [
   ),
   directive('global_max_clients', 'global', integer(), HONOURED),
   directive('global_max_connections', 'global', integer(), HONOURED),
-  directive('log_dest', 'global', logDestination, HONOURED, { repeat: 'each' }),
+  directive('log_dest', 'global', logDestination, HONOURED, { repeat: 'each', reload: true }),
   directive(
     'log_facility',
     'global',
     integer({ min: 0, max: 7 }),
     ignored('there is no syslog output'),
   ),
-  directive('log_timestamp', 'global', boolean, OWN_TIME, { neutral: ['true'] }),
-  directive('log_timestamp_format', 'global', text(), OWN_TIME),
+  directive('log_timestamp', 'global', boolean, HONOURED, { reload: true }),
+  directive('log_timestamp_format', 'global', text(), HONOURED, { reload: true }),
   directive('log_type', 'global', logType, HONOURED, { repeat: 'each', reload: true }),
   directive('max_inflight_bytes', 'global', integer(AS_OF_0), HONOURED),
   directive(

@@ -1,8 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Message } from '../decode.ts'
-import { namesDevice } from '../registry/device-key.ts'
-import type { CertificateName, DeviceRecord } from '../registry/records.ts'
-import type { Reason, Telemetry } from '../telemetry.ts'
+import type { DeviceRecord } from '../registry/records.ts'
+import type { Reason } from '../telemetry.ts'
 
 /** What a message has to bring. */
 export interface AuthenticationRules {
@@ -12,25 +11,23 @@ export interface AuthenticationRules {
   readonly requireToken: boolean
 }
 
+type Proving = Pick<Message, 'telemetry' | 'isOwn'>
+
 /**
  * AUTH_FAILED: the connection is a device's, and not the one of the topic. Access control sees to that
  * before; should it ever not, nothing that a payload holds makes up for it.
  */
-export function identityConflict({ publisher, tenantId, deviceId }: Telemetry): Reason | undefined {
-  return publisher.kind === 'device' && !namesDevice(publisher.userName, tenantId, deviceId)
-    ? 'AUTH_FAILED'
-    : undefined
+export function identityConflict({ telemetry, isOwn }: Proving): Reason | undefined {
+  return telemetry.publisher.kind === 'device' && !isOwn ? 'AUTH_FAILED' : undefined
 }
 
 /**
- * The certificate to ask about: that of the connection, when it is the topic's device. Never one
+ * The fingerprint to ask about: that of the certificate of the connection, when it is the topic's device. Never one
  * derived from the topic, and none for a user name that came with a password.
  */
-export function presentedCertificate(telemetry: Telemetry): CertificateName | undefined {
-  const { publisher, tenantId, deviceId } = telemetry
-  const { kind, fingerprint, userName } = publisher
-  if (fingerprint === undefined || (kind !== 'device' && kind !== 'certificate')) return undefined
-  return namesDevice(userName, tenantId, deviceId) ? { tenantId, deviceId, fingerprint } : undefined
+export function presentedFingerprint({ telemetry, isOwn }: Proving): string | undefined {
+  const { kind, fingerprint } = telemetry.publisher
+  return isOwn && (kind === 'device' || kind === 'certificate') ? fingerprint : undefined
 }
 
 /**

@@ -19,7 +19,7 @@ import {
   decodeReport,
   type CommandAck,
   type DeviceReport,
-  type ReportRefusal,
+  type InvalidReport,
   type ShadowReport,
 } from './report.ts'
 import type { Outcome } from './statements.ts'
@@ -125,7 +125,7 @@ export class Downlink {
     return this.#turns.giveUp(error)
   }
 
-  #refuse(report: DeviceReport, refusal: ReportRefusal): void {
+  #refuse(report: DeviceReport, refusal: InvalidReport): void {
     const { log, limit, rejected } = this.#parts
     const { kind, tenantId, deviceId } = report
     this.#count(kind, 'invalid')

@@ -50,7 +50,7 @@ export interface CommandAck {
 }
 
 /** Reasons of the quarantine for what is no JSON object, else the warning that is logged. */
-export type ReportRefusal =
+export type InvalidReport =
   | 'INVALID_JSON'
   | 'INVALID_PAYLOAD'
   | 'PAYLOAD_TOO_LARGE'
@@ -69,7 +69,7 @@ const INT32_MAX = 2 ** 31 - 1
 const scanner = new JsonScanner(NAMES.map((name) => Buffer.from(name)))
 
 /** Runs on the event loop, linear in the payload's length. */
-export function decodeReport(report: DeviceReport): ShadowReport | CommandAck | ReportRefusal {
+export function decodeReport(report: DeviceReport): ShadowReport | CommandAck | InvalidReport {
   const { payload } = report
   if (payload.length > MAX_REPORT_BYTES) return 'PAYLOAD_TOO_LARGE'
   if (!isUtf8(payload)) return 'INVALID_JSON'
@@ -78,7 +78,7 @@ export function decodeReport(report: DeviceReport): ShadowReport | CommandAck | 
   return report.kind === 'shadow_reported' ? shadowOf(report) : ackOf(report)
 }
 
-function shadowOf({ tenantId, deviceId, payload }: DeviceReport): ShadowReport | ReportRefusal {
+function shadowOf({ tenantId, deviceId, payload }: DeviceReport): ShadowReport | InvalidReport {
   const member = memberOf(payload, 'reported')
   if (member !== undefined && !isObject(member)) return 'shadow_reported_invalid_payload'
   const reported = member?.text ?? '{}'
@@ -86,7 +86,7 @@ function shadowOf({ tenantId, deviceId, payload }: DeviceReport): ShadowReport |
   return { kind: 'shadow_reported', tenantId, deviceId, reported, version }
 }
 
-function ackOf({ tenantId, deviceId, payload }: DeviceReport): CommandAck | ReportRefusal {
+function ackOf({ tenantId, deviceId, payload }: DeviceReport): CommandAck | InvalidReport {
   const id = memberOf(payload, 'command_id')
   if (id === undefined || !id.isStorable || !id.text.startsWith('"') || id.text === '""') {
     return 'command_ack_missing_id'

@@ -6,7 +6,7 @@
 import type { Log } from '../../core/log.ts'
 import {
   identityConflict,
-  presentedCertificate,
+  presentedFingerprint,
   tokenProof,
   type AuthenticationRules,
 } from '../checks/authentication.ts'
@@ -15,11 +15,9 @@ import type { Message } from '../decode.ts'
 import type { Reason } from '../telemetry.ts'
 import type { AutoProvision } from './auto-provision.ts'
 import type { Certificates } from './certificates.ts'
-import { deviceKey } from './device-key.ts'
 import type { Devices } from './devices.ts'
 import {
   isProof,
-  type CertificateName,
   type CertificateRecord,
   type DeviceAnswer,
   type DeviceRecord,
@@ -32,8 +30,6 @@ export interface AdmissionParts {
   readonly certificates: Pick<Certificates, 'get' | 'load'>
   /** Undefined: unknown devices stay unknown. */
   readonly provision: Pick<AutoProvision, 'provision'> | undefined
-  /** Milliseconds since 1970. */
-  readonly now: () => number
   readonly log: Log
 }
 
@@ -48,15 +44,13 @@ export class Admission {
 
   /** A Check. A promise only when the caches do not know; it rejects with IngestStopped at a stop. */
   readonly check = (message: Message): Answer | Promise<Answer> => {
-    const key = deviceKey(message.telemetry)
-    const device = this.#parts.devices.get(key)
-    if (device === undefined) return this.#ask(message, key)
-    return this.#judge(message, device)
+    const device = this.#parts.devices.get(message.device)
+    return device === undefined ? this.#ask(message) : this.#judge(message, device)
   }
 
-  async #ask(message: Message, key: string): Promise<Answer> {
+  async #ask(message: Message): Promise<Answer> {
     const { devices, provision } = this.#parts
-    const { telemetry, siteId } = message
+    const { telemetry, siteId, device: key } = message
     const device = await devices.load(key, telemetry)
     if (device !== 'unregistered' || provision === undefined || siteId === undefined) {
       return this.#judge(message, device)
@@ -74,35 +68,34 @@ export class Admission {
     const device = registeredDevice(message, answer)
     if (typeof device === 'string') return device
     const { rules, certificates } = this.#parts
-    const { telemetry } = message
     // Nothing has to be proved: what the certificate's row says would change nothing.
-    if (!rules.requireToken) return identityConflict(telemetry)
-    const presented = rules.certAuthEnabled ? presentedCertificate(telemetry) : undefined
-    if (presented === undefined) return tokenProof(message, device) ?? identityConflict(telemetry)
-    const record = certificates.get(presented)
+    if (!rules.requireToken) return identityConflict(message)
+    const fingerprint = rules.certAuthEnabled ? presentedFingerprint(message) : undefined
+    if (fingerprint === undefined) return tokenProof(message, device) ?? identityConflict(message)
+    const record = certificates.get(fingerprint, message.device)
     return record === undefined
-      ? this.#askCertificate(message, device, presented)
+      ? this.#askCertificate(message, device, fingerprint)
       : this.#prove(message, device, record)
   }
 
   async #askCertificate(
     message: Message,
     device: DeviceRecord,
-    presented: CertificateName,
+    fingerprint: string,
   ): Promise<Answer> {
-    return this.#prove(message, device, await this.#parts.certificates.load(presented))
+    const { tenantId, deviceId } = message.telemetry
+    const record = await this.#parts.certificates.load({ tenantId, deviceId, fingerprint })
+    return this.#prove(message, device, record)
   }
 
   #prove(message: Message, device: DeviceRecord, record: CertificateRecord): Answer {
-    const { rules, now, log } = this.#parts
-    if (!isProof(record, rules.unlistedCertificate, now())) return tokenProof(message, device)
-    if (log.level === 'debug' || log.level === 'trace') {
-      const { tenantId, deviceId } = message.telemetry
-      log.debug(
-        { event: 'cert_auth_accepted', tenant_id: tenantId, device_id: deviceId },
-        'authenticated by certificate',
-      )
-    }
+    const { rules, log } = this.#parts
+    const { tenantId, deviceId, receivedAt } = message.telemetry
+    if (!isProof(record, rules.unlistedCertificate, receivedAt)) return tokenProof(message, device)
+    log.debug(
+      { event: 'cert_auth_accepted', tenant_id: tenantId, device_id: deviceId },
+      'authenticated by certificate',
+    )
     return undefined
   }
 }

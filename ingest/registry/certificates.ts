@@ -1,7 +1,6 @@
 /** What device_certificates says of the certificates presented, remembered for a while. */
 import type { Clock } from '../../core/clock.ts'
 import { BatchLoader } from './batch-loader.ts'
-import { namesDevice } from './device-key.ts'
 import type { Persistence } from './persistence.ts'
 import type { RegistryReader } from './reader.ts'
 import type { CertificateName, CertificateRecord } from './records.ts'
@@ -48,10 +47,9 @@ export class Certificates {
   }
 
   /** By the fingerprint; what is remembered under it belongs to this CN, or it is not found. */
-  get({ fingerprint, tenantId, deviceId }: CertificateName): CertificateRecord | undefined {
+  get(fingerprint: string, commonName: string): CertificateRecord | undefined {
     const known = this.#cache.get(fingerprint)
-    if (known === undefined) return undefined
-    return namesDevice(known.commonName, tenantId, deviceId) ? known.record : undefined
+    return known?.commonName === commonName ? known.record : undefined
   }
 
   put({ fingerprint, tenantId, deviceId }: CertificateName, record: CertificateRecord): void {

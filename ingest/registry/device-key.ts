@@ -1,18 +1,19 @@
 import type { Telemetry } from '../telemetry.ts'
 
-/** Is this user name exactly `{tenant}/{device}`? */
+/** Is this text exactly `{tenant}/{device}`? Runs for every message: no call is cheaper than a loop. */
 export function namesDevice(
-  userName: string | undefined,
+  text: string | undefined,
   tenantId: string,
   deviceId: string,
-): userName is string {
-  return (
-    userName !== undefined &&
-    userName.length === tenantId.length + 1 + deviceId.length &&
-    userName.startsWith(tenantId) &&
-    userName.charCodeAt(tenantId.length) === 0x2f &&
-    userName.endsWith(deviceId)
-  )
+): text is string {
+  const slash = tenantId.length
+  if (text === undefined || text.length !== slash + 1 + deviceId.length) return false
+  if (text.charCodeAt(slash) !== 0x2f) return false
+  for (let i = 0; i < slash; i++) if (text.charCodeAt(i) !== tenantId.charCodeAt(i)) return false
+  for (let i = 0; i < deviceId.length; i++) {
+    if (text.charCodeAt(slash + 1 + i) !== deviceId.charCodeAt(i)) return false
+  }
+  return true
 }
 
 /**

@@ -108,7 +108,6 @@ export class Registry {
       devices: this.#devices,
       certificates: this.#certificates,
       provision: registry.autoProvision ? new AutoProvision({ ...around, persistence }) : undefined,
-      now: () => clock.now(),
       log,
     })
     this.checks = { rateLimit: rateLimit(this.#buckets), admission: admission.check }
@@ -142,8 +141,8 @@ export class Registry {
   }
 
   /** A message has passed every check. Memory only. */
-  accepted({ location, telemetry }: Message): void {
-    if (location !== undefined) this.#locations.moved(deviceKey(telemetry), telemetry, location)
+  accepted({ location, device, telemetry }: Message): void {
+    if (location !== undefined) this.#locations.moved(device, telemetry, location)
   }
 
   /** Every answer about this device, or about all of them, is asked for again when it is needed. */

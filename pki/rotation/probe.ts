@@ -139,6 +139,7 @@ function diagnosisOf(err: unknown): string {
     case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
       return `what answers there does not speak TLS (${code})`
     default:
-      return `TLS handshake failed (${messageOf(err)})`
+      // OpenSSL's own text names its source files, over several lines.
+      return `TLS handshake failed (${code ?? messageOf(err)})`
   }
 }

@@ -4,6 +4,7 @@
  * then fails every handshake. In memory: no port is opened, nobody else can reach it.
  */
 import { constants } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createServer, type Server } from 'node:tls'
 import type { TlsConfig } from '../../config/types.ts'
 import { codeOf, messageOf } from '../../core/errors.ts'
@@ -31,7 +32,10 @@ export async function rehearse(
     server.emit('connection', theirs)
     const { fingerprint } = credentials
     const result = await probeOver(ours, where, { ...expected, fingerprint })
-    if (result.ok || serverProblem === undefined) return result
+    if (result.ok) return result
+    // The server's word comes a turn after the client's.
+    await nextTurn()
+    if (serverProblem === undefined) return result
     return { ok: false, diagnosis: `${result.diagnosis}; it says ${serverProblem}` }
   } catch (err) {
     const text = `${where}: cannot be made with these files: ${messageOf(err)}`

@@ -41,7 +41,6 @@ const RESTART: readonly (readonly [string, string, readonly string[]])[] = [
   ['', 'sys_interval 1', ['sysInterval']],
   ['', 'midge_http_port 1', ['admin.host', 'admin.port']],
   ['', 'midge_tenancy on', ['tenancy']],
-  ['', 'log_dest stdout', ['log.destination']],
   ['', 'user nobody', ['user']],
   ['', 'listener 9001', ['listener 9001']],
 ]
@@ -53,6 +52,8 @@ test('what is built into open sockets and queues needs a restart', () => {
   }
 })
 
+const LOG = ['destinations', 'types', 'timestamp'].map((name) => `log.mosquitto.${name}`)
+
 const LIVE: readonly (readonly [string, string, readonly string[]])[] = [
   ['/p', '/q', ['listener 1883: passwordFile', 'listener 8883: passwordFile']],
   ['/c', '/d', ['listener 8883: tls.certfile']],
@@ -62,7 +63,8 @@ const LIVE: readonly (readonly [string, string, readonly string[]])[] = [
   ['', 'acl_file /x', ['listener 1883: aclFile', 'listener 8883: aclFile']],
   ['', 'allow_anonymous true', ['listener 1883: allowAnonymous', 'listener 8883: allowAnonymous']],
   ['', 'listener_allow_anonymous true', ['listener 8883: allowAnonymous']],
-  ['', 'log_type all', ['log.level']],
+  ['', 'log_type all', ['log.level', ...LOG]],
+  ['', 'log_dest stdout', ['log.destination', ...LOG]],
   ['', 'midge_crl_stale refuse', ['revocation.whenStale']],
   ['', 'midge_denied_publish disconnect', ['deniedPublish']],
 ]
@@ -80,10 +82,13 @@ test('another psk_file is read live', () => {
   assert.deepEqual(changes(text, text.replace('/a', '/b')), expected)
 })
 
+/** Without log_dest or log_type they say nothing. */
+const ONLY_WITH_OTHERS = ['log_timestamp', 'log_timestamp_format']
+
 test('the table says reload of exactly the directives that change live', () => {
   const reload = DIRECTIVES.filter((directive) => directive.reload).map(({ name }) => name)
   const tried = LIVE.map(([from, to]) => (from === '' ? (to.split(' ')[0] ?? '') : ''))
-  const byFile = ['password_file', 'certfile', 'keyfile', 'cafile', 'psk_file']
+  const byFile = ['password_file', 'certfile', 'keyfile', 'cafile', 'psk_file', ...ONLY_WITH_OTHERS]
   assert.deepEqual(
     reload.toSorted(),
     [...tried.filter((name) => name !== '' && !name.startsWith('midge_')), ...byFile].toSorted(),

@@ -147,15 +147,12 @@ include_dir /etc/mosquitto/conf.d
     config.listeners.map(({ name, allowAnonymous }) => [name, allowAnonymous]),
     [['1883', true]],
   )
+  assert.equal(config.log.mosquitto?.file, '/var/log/mosquitto/mosquitto.log')
   assert.equal(config.pidFile, '/run/mosquitto/mosquitto.pid')
   assert.deepEqual(included, ['/etc/mosquitto/conf.d/local.conf'])
   assert.deepEqual(
     warnings.map(({ problem }) => problem.split(':')[0]),
-    [
-      "The 'persistence' option is ignored",
-      "The 'persistence_location' option is ignored",
-      "The 'log_dest file /var/log/mosquitto/mosquitto.log' option is ignored",
-    ],
+    ["The 'persistence' option is ignored", "The 'persistence_location' option is ignored"],
   )
 })
 
@@ -293,6 +290,35 @@ const LEVELS: readonly (readonly [string, string])[] = [
   ['log_dest none', 'silent'],
   ['log_dest none\nlog_dest stderr', 'info'],
 ]
+
+/** log lines of a file, and where Mosquitto's lines go and which; undefined: JSON. */
+const MOSQUITTO_LOGS: readonly (readonly [string, string | undefined])[] = [
+  ['', undefined],
+  ['log_timestamp false', undefined],
+  ['log_type none', 'stderr: '],
+  ['log_type debug\nlog_type subscribe', 'stderr: debug subscribe'],
+  ['log_type error\nlog_type websockets', 'stderr: error'],
+  ['log_dest none', ': error warning notice information'],
+  ['log_dest topic\nlog_dest stdout', 'topic stdout: error warning notice information'],
+  ['log_dest stdout\nlog_dest none\nlog_dest file /l\nlog_type error', 'file /l: error'],
+  ['log_dest syslog', 'stderr: error warning notice information'],
+]
+
+test("log_dest and log_type ask for Mosquitto's lines", () => {
+  for (const [text, expected] of MOSQUITTO_LOGS) {
+    const log = load(text).config.log.mosquitto
+    const where = log?.destinations.map((to) => (to === 'file' ? `file ${log.file}` : to))
+    const found = log === undefined ? undefined : `${where?.join(' ')}: ${log.types.join(' ')}`
+    assert.equal(found, expected, text)
+  }
+  const log = (text: string, options = {}) => load(text, options).config.log.mosquitto
+  assert.deepEqual(log('log_dest stderr', { verbosity: 'quiet' })?.destinations, [])
+  assert.equal(log('log_type error', { verbosity: 'verbose' })?.types.length, 7)
+  const environment = { MIDGE_LOG_LEVEL: 'warn' }
+  assert.deepEqual(log('log_type all', { environment })?.types, ['error', 'warning'])
+  const timed = log('log_type all\nlog_timestamp false\nlog_timestamp_format %F')
+  assert.deepEqual([timed?.timestamp, timed?.timestampFormat], [false, '%F'])
+})
 
 test('log types come to the lowest level that has one of them', () => {
   for (const [text, level] of LEVELS) assert.equal(load(text).config.log.level, level, text)

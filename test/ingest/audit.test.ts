@@ -119,7 +119,11 @@ test('a flood is two rows a minute for each device and reason', async (t) => {
     [
       ['00:00:00.000', 'Rejected message from a: MISSING_SITE_ID', undefined],
       ['00:00:00.000', 'Rejected message from b: MISSING_SITE_ID', undefined],
-      ['00:00:59.999', 'Rejected message from a: MISSING_SITE_ID (499 more within the minute)', 499],
+      [
+        '00:00:59.999',
+        'Rejected message from a: MISSING_SITE_ID (499 more within the minute)',
+        499,
+      ],
       ['00:01:00.000', 'Rejected message from a: MISSING_SITE_ID', undefined],
       ['00:01:59.999', 'Rejected message from a: MISSING_SITE_ID (2 more within the minute)', 2],
     ],
@@ -184,7 +188,12 @@ test('a refused certificate counts for a device only when a CA of ours vouches f
     [
       ['Refused a certificate of pump-7: revoked', 'acme', 'device', 'fe80::1'],
       ['Refused a certificate: unknown_ca', null, 'certificate', 'fe80::1'],
-      ['Refused a certificate: unknown_ca (49 more within the minute)', null, 'certificate', 'fe80::1'],
+      [
+        'Refused a certificate: unknown_ca (49 more within the minute)',
+        null,
+        'certificate',
+        'fe80::1',
+      ],
     ],
   )
 })

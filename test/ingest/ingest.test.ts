@@ -119,7 +119,8 @@ test('connections that are cut cost a retry, and no row', async (t) => {
     await appended[i * 300]
     await query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid()`,
+        WHERE datname = current_database() AND usename = current_user
+          AND pid <> pg_backend_pid()`,
     )
   }
   await Promise.all(appended)

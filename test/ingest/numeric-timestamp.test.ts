@@ -57,7 +57,11 @@ test('an implausible ts is stored as it is, or where asked replaced by the time 
     const ts = new Date(RECEIVED_AT + offset).toISOString()
     const sent = ts.replace('Z', '000Z')
     assert.equal(timeOf(`"${ts}"`, { numeric: 'ignore', clamp: false }), sent)
-    assert.equal(timeOf(`"${ts}"`, { numeric: 'ignore', clamp: true }), replaced ? RECEIPT : sent, ts)
+    assert.equal(
+      timeOf(`"${ts}"`, { numeric: 'ignore', clamp: true }),
+      replaced ? RECEIPT : sent,
+      ts,
+    )
   }
   assert.equal(timeOf('0', { numeric: 'accept', clamp: true }), RECEIPT)
 })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Client } from 'pg'
 import { systemClock } from '../../core/clock.ts'
 import { LogLimit } from '../../ingest/log-limit.ts'
 import { QuarantineCounters } from '../../ingest/quarantine-counters.ts'
@@ -167,14 +168,23 @@ test('counters that cannot be written are kept while the server is away, dropped
   await counters.flush()
   assert.deepEqual(await opened.query(COUNTS), [])
 
+  const holder = new Client({ ...opened.connection })
+  holder.on('error', () => undefined) // the database is dropped before it ends
+  await holder.connect()
+  t.after(() => holder.end())
+  await holder.query('BEGIN; LOCK TABLE quarantine_counters_minute')
   counters.add(NOON, 'acme', 'TOKEN_INVALID')
   const flushed = counters.flush()
   counters.add(NOON, 'acme', 'TOKEN_INVALID')
-  await opened.query(
-    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-      WHERE datname = current_database() AND pid <> pg_backend_pid()`,
-  )
+  let cut: unknown[] = []
+  while (cut.length === 0) {
+    cut = await opened.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
+          AND usename = current_user AND wait_event_type = 'Lock'`,
+    )
+  }
   await flushed
+  await holder.query('ROLLBACK')
   await counters.flush()
   assert.deepEqual(await opened.query(COUNTS), [
     { minute: '12:00:00', tenant_id: 'acme', reason: 'TOKEN_INVALID', cnt: 2 },

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from 'node:tls'
-import { startMidge } from '../helpers/midge-process.ts'
+import { spawnMidge, startMidge } from '../helpers/midge-process.ts'
 import { issueServer, makeCa, type TestCertificate } from '../helpers/certificates.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { scratchDirectory } from '../helpers/scratch.ts'
@@ -50,9 +50,13 @@ async function prepared(t: TestContext) {
     return {
       midge,
       count,
-      /** Settles when the log has this event for the n-th time. */
-      nth: (event: string, n: number) =>
-        midge.printed(new RegExp(`(?:"event":"${event}"[\\s\\S]*?){${n}}`, 'u')),
+      /** Settles when the log has this event for the n-th time; gives what was printed so far. */
+      nth: async (event: string, n: number) => {
+        const { stderr } = midge.child
+        assert.ok(stderr)
+        while (count(event) < n) await once(stderr, 'data')
+        return midge.output()
+      },
       port: async () => {
         const [, port] = await midge.printed(/"listener":"mqtts"[^\n]*listening on port (\d+)/u)
         return Number(port)
@@ -167,7 +171,7 @@ test('a probe that fails is diagnosed and stands in nobody’s way', {
     await nth('tls_probe_failure', n + 1)
     writePair(certificates, pair)
   }
-  const [log] = await nth('tls_probe_failure', 4)
+  const log = await nth('tls_probe_failure', 4)
   assert.equal(await served(mqtts), first.fingerprint)
   await delay(20 * CHECK_INTERVAL_MS)
   assert.deepEqual([count('cert_swapped'), count('tls_probe_failure')], [4, 4])
@@ -175,6 +179,36 @@ test('a probe that fails is diagnosed and stands in nobody’s way', {
     log,
     new RegExp(`"diagnosis":"${upstream}: nothing listens there \\(ECONNREFUSED\\)"`, 'u'),
   )
+})
+
+test('a process whose only listener waits stays, and opens it', { timeout: 60_000 }, async (t) => {
+  const directory = await scratchDirectory(t)
+  // No file may say port 0, so one that was free a moment ago has to do.
+  const free = createServer().listen(0, '127.0.0.1')
+  await once(free, 'listening')
+  const address = free.address()
+  assert.ok(typeof address === 'object' && address !== null)
+  free.close()
+  const conf = [
+    `listener ${address.port} 127.0.0.1`,
+    `certfile ${join(directory, 'server.crt')}`,
+    `keyfile ${join(directory, 'server.key')}`,
+    'allow_anonymous true',
+  ]
+  writeFileSync(join(directory, 'm.conf'), `${conf.join('\n')}\n`)
+  const { MIDGE_INGEST, CHECK_INTERVAL, STABILITY_WINDOW } = SETTINGS
+  const midge = spawnMidge(t, {
+    args: ['-c', join(directory, 'm.conf')],
+    env: { MIDGE_INGEST, CHECK_INTERVAL, STABILITY_WINDOW, MIDGE_HTTP_PORT: '' },
+    user: NOBODY,
+  })
+  await midge.printed(/"event":"midge.started"/u)
+  await delay(20 * CHECK_INTERVAL_MS)
+  assert.equal(midge.child.exitCode, null)
+  writePair(directory, first)
+  await midge.printed(/"event":"tls_probe_success"/u)
+  assert.equal(await served(address.port), first.fingerprint)
+  assert.equal((await midge.end()).code, 0)
 })
 
 test('the cooldown holds a swap back, says so once, and then lets it through', {
@@ -206,15 +240,15 @@ test('100 rotations under load: no connection dropped, no handshake failed', {
   writePair(certificates, first)
   const { nth, port, get } = await start()
   const mqtts = await port()
-  let stopped = false
+  const stop = new AbortController()
   let published = 0
   let handshakes = 0
   const dropped: number[] = []
 
   const publish = async (n: number) => {
     const device = await deviceOf(t, data, mqtts, `pump-${n}`)
-    void device.closed.then(() => !stopped && dropped.push(n))
-    while (!stopped) {
+    void device.closed.then(() => stop.signal.aborted || dropped.push(n))
+    while (!stop.signal.aborted) {
       await device.publish(TOPIC, '{"metrics":{"n":1}}', { qos: 1 })
       published++
       await delay(2)
@@ -222,7 +256,7 @@ test('100 rotations under load: no connection dropped, no handshake failed', {
     await device.disconnect()
   }
   const come = async (n: number) => {
-    while (!stopped) {
+    while (!stop.signal.aborted) {
       const device = await deviceOf(t, data, mqtts, `comer-${n}`)
       await device.ping()
       await device.disconnect()
@@ -242,7 +276,7 @@ test('100 rotations under load: no connection dropped, no handshake failed', {
     // A failure of the load must end the test at once.
     await Promise.race([rotate(), load.then(() => Promise.reject(new Error('the load ended')))])
   } finally {
-    stopped = true
+    stop.abort()
   }
   await load
   t.diagnostic(`${published} PUBLISHes, ${handshakes} handshakes during ${ROTATIONS} swaps`)

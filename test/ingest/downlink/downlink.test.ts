@@ -78,7 +78,10 @@ test('what is no JSON object goes to the quarantine, and is acknowledged', async
       },
     ],
   )
-  assert.deepEqual([await count('shadow_reported', 'invalid'), await count('command_ack', 'invalid')], [1, 1])
+  assert.deepEqual(
+    [await count('shadow_reported', 'invalid'), await count('command_ack', 'invalid')],
+    [1, 1],
+  )
 })
 
 test('what cannot be applied is warned about by its name, and acknowledged', async () => {
@@ -142,9 +145,7 @@ test('a report settles after its COMMIT, in its turn, and while PostgreSQL is aw
     if (failures-- > 0) throw serverError('57P01')
     return applied(batch)
   })
-  const reports = [1, 2, 3].map((n) =>
-    downlink.report(shadow(n)).then(() => settled.push(n)),
-  )
+  const reports = [1, 2, 3].map((n) => downlink.report(shadow(n)).then(() => settled.push(n)))
   // Refused at once, and yet it waits for its turn.
   const bad = downlink.report(reportOf('command_ack', {})).then(() => settled.push(4))
   await Promise.all([...reports, bad])

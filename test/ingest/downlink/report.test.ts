@@ -3,11 +3,11 @@ import { test } from 'node:test'
 import {
   MAX_REPORT_BYTES,
   decodeReport,
-  type ReportRefusal,
+  type InvalidReport,
 } from '../../../ingest/downlink/report.ts'
 import { reportOf } from './reports.ts'
 
-const NEITHER: readonly (readonly [string | Buffer, ReportRefusal])[] = [
+const NEITHER: readonly (readonly [string | Buffer, InvalidReport])[] = [
   ['', 'INVALID_JSON'],
   ['{', 'INVALID_JSON'],
   ['{"reported":{},}', 'INVALID_JSON'],
@@ -36,7 +36,7 @@ const BAD_SHADOWS: readonly string[] = [
   '{"reported":{},"reported":[]}',
 ]
 
-const BAD_ACKS: readonly (readonly [string, ReportRefusal])[] = [
+const BAD_ACKS: readonly (readonly [string, InvalidReport])[] = [
   ['{}', 'command_ack_missing_id'],
   ['{"command_id":null}', 'command_ack_missing_id'],
   ['{"command_id":""}', 'command_ack_missing_id'],

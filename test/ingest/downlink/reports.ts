@@ -6,7 +6,7 @@ import { publisher, RECEIVED_AT } from '../messages.ts'
 export function reportOf(
   kind: DeviceReport['kind'],
   payload: string | Buffer | object,
-  { tenant = 'acme', device = 'pump-7', qos = 1 as 0 | 1 | 2 } = {},
+  { tenant = 'acme', device = 'pump-7' } = {},
 ): DeviceReport {
   const below = kind === 'command_ack' ? 'commands/ack' : 'shadow/reported'
   const isText = typeof payload === 'string' || Buffer.isBuffer(payload)
@@ -16,7 +16,7 @@ export function reportOf(
     deviceId: deviceId(device),
     topic: `tenant/${tenant}/device/${device}/${below}`,
     payload: Buffer.from(isText ? payload : JSON.stringify(payload)),
-    qos,
+    qos: 1,
     receivedAt: RECEIVED_AT,
     publisher,
   }

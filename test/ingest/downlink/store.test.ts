@@ -180,8 +180,7 @@ test('with the registry off nobody is asked whether a device is active', async (
   const { query, apply } = await openStore(t, {}, false)
   await query(DEVICES)
   await query(STATES)
-  assert.deepEqual(
-    await apply(reportOf('shadow_reported', { reported: {} }, { device: 'out' })),
-    ['applied'],
-  )
+  assert.deepEqual(await apply(reportOf('shadow_reported', { reported: {} }, { device: 'out' })), [
+    'applied',
+  ])
 })

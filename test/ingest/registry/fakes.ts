@@ -100,7 +100,6 @@ export function makeFakes(
     devices,
     certificates,
     provision: options.provision,
-    now: () => clock.now(),
     log: options.log ?? silentLog,
   })
   return { clock, reader, devices, certificates, admission }

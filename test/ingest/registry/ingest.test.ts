@@ -168,15 +168,21 @@ test('unknown devices register themselves where that is allowed, once, and in tu
   const registry = { autoProvision: true, unlistedCertificate: 'ca' } as const
   const database = { ...config(connection).database, migrate: false }
   const { ingest } = await openIngest(t, config(connection, registry, { database }))
-  await Promise.all(Array.from({ length: 20 }, (_, i) => send(ingest, `"site_id":"north","seq":${i}`)))
+  await Promise.all(
+    Array.from({ length: 20 }, (_, i) => send(ingest, `"site_id":"north","seq":${i}`)),
+  )
   const other = { ...publisher, userName: 'acme/pump-8' }
   await send(ingest, '"site_id":"north"', { device: 'pump-8', publisher: other })
   const seqs = await query('SELECT seq::int AS seq FROM telemetry')
-  assert.deepEqual(seqs.map(({ seq }) => seq), Array.from({ length: 20 }, (_, i) => i))
+  assert.deepEqual(
+    seqs.map(({ seq }) => seq),
+    Array.from({ length: 20 }, (_, i) => i),
+  )
   assert.deepEqual((await stored(query)).reasons, ['NO_SUBSCRIPTION_CAPACITY'])
-  assert.deepEqual(await query('SELECT device_id, active_device_count FROM device_registry, subscriptions'), [
-    { device_id: 'pump-7', active_device_count: 1 },
-  ])
+  assert.deepEqual(
+    await query('SELECT device_id, active_device_count FROM device_registry, subscriptions'),
+    [{ device_id: 'pump-7', active_device_count: 1 }],
+  )
 })
 
 test('tables that change their generation under a running ingest stop nothing', async (t) => {
@@ -196,39 +202,6 @@ test('tables that change their generation under a running ingest stop nothing', 
   ingest.invalidate()
   await send(ingest)
   assert.deepEqual(await stored(query), { rows: 1, reasons: ['SUBSCRIPTION_SUSPENDED'] })
-})
-
-test('while the registry cannot be asked a message waits, unacknowledged, and then goes through', async (t) => {
-  const server = await testServer(t)
-  const { ingest, log } = await openIngest(t, config(server.connection))
-  await ingest.registerDevice(pump)
-  await server.stop('immediate')
-  let acknowledged = 0
-  const sent = Array.from({ length: 10 }, async (_, i) => {
-    await send(ingest, `"site_id":"north","seq":${i}`)
-    acknowledged++
-  })
-  await log.until('registry.awaited')
-  for (let i = 0; i < 100; i++) await turn()
-  assert.equal(acknowledged, 0)
-  assert.equal(ingest.counters().queue_depth, 10)
-  assert.deepEqual(ingest.ready(), { ready: false, reason: 'db_pool' })
-  await server.start()
-  await Promise.all(sent)
-  assert.equal((await stored(server.query)).rows, 10)
-  assert.deepEqual((await stored(server.query)).reasons, [])
-})
-
-test('a stop while the registry cannot be asked acknowledges nothing', async (t) => {
-  const server = await testServer(t)
-  const { ingest, log } = await openIngest(t, config(server.connection))
-  await server.stop('immediate')
-  const sent = send(ingest)
-  const outcome = assert.rejects(sent, { code: 'INGEST_STOPPED' })
-  await log.until('registry.awaited')
-  await ingest.stop(0)
-  await outcome
-  assert.equal(ingest.counters().messages_rejected, 0)
 })
 
 test('a location goes into the registry, never over one set by hand', async (t) => {
@@ -252,7 +225,9 @@ test('a location goes into the registry, never over one set by hand', async (t) 
     await at('auto', '"lat":48.5,"lng":"9.25"')
     await at('null', '"lat":null,"latitude":" -1.5 ","longitude":2')
     const located = () =>
-      query(`SELECT device_id, latitude, longitude, location_source FROM device_registry ORDER BY 1`)
+      query(
+        `SELECT device_id, latitude, longitude, location_source FROM device_registry ORDER BY 1`,
+      )
     await until(async () => (await located())[3]?.['longitude'] === 2)
     assert.deepEqual(
       (await located()).map((row) => Object.values(row)),
@@ -270,7 +245,10 @@ test('a location goes into the registry, never over one set by hand', async (t) 
 test('a device that connects is judged by the tables as they are now', async (t) => {
   const { connection, query } = await testDatabase(t)
   const { ingest } = await openIngest(t, config(connection))
-  const { ingest: strict } = await openIngest(t, config(connection, { unlistedCertificate: 'strict' }))
+  const { ingest: strict } = await openIngest(
+    t,
+    config(connection, { unlistedCertificate: 'strict' }),
+  )
   const decisions = async () => {
     const both = await Promise.all([ingest.mayConnect(name), strict.mayConnect(name)])
     return both.map((decision) => (decision.admitted ? 'admitted' : decision.reason))
@@ -290,22 +268,6 @@ test('a device that connects is judged by the tables as they are now', async (t)
   assert.deepEqual(await decisions(), ['admitted', 'certificate_unlisted'])
 })
 
-test('while the database is away devices may connect, unless the table is the only authority', async (t) => {
-  const server = await testServer(t)
-  const { ingest } = await openIngest(t, config(server.connection))
-  const { ingest: strict } = await openIngest(
-    t,
-    config(server.connection, { unlistedCertificate: 'strict' }),
-  )
-  await ingest.registerDevice(pump)
-  await server.stop('immediate')
-  const decisions = await Promise.all([ingest.mayConnect(name), strict.mayConnect(name)])
-  assert.deepEqual(decisions, [
-    { admitted: true },
-    { admitted: false, reason: 'registry_unavailable' },
-  ])
-})
-
 test('a revocation and a suspension in the tables are seen while answers are remembered', async (t) => {
   const { connection, query } = await testDatabase(t)
   const { ingest } = await openIngest(t, config(connection))
@@ -319,10 +281,66 @@ test('a revocation and a suspension in the tables are seen while answers are rem
   await send(ingest)
   barred.length = 0
   await query(`UPDATE device_registry SET status = 'INACTIVE', updated_at = now()`)
-  await until(() => barred.some((one) => JSON.stringify(one) === '{"tenantId":"acme","deviceId":"pump-7"}'))
+  await until(() =>
+    barred.some((one) => JSON.stringify(one) === '{"tenantId":"acme","deviceId":"pump-7"}'),
+  )
   await send(ingest)
   assert.deepEqual(await stored(query), {
     rows: 1,
     reasons: ['TOKEN_NOT_SET_IN_REGISTRY', 'DEVICE_REVOKED'],
   })
+})
+
+test('while PostgreSQL is away', async (t) => {
+  const server = await testServer(t)
+  await t.test(
+    'while the registry cannot be asked a message waits, unacknowledged, and then goes through',
+    async (t) => {
+      const { ingest, log } = await openIngest(t, config(server.connection))
+      await ingest.registerDevice(pump)
+      await server.stop('immediate')
+      let acknowledged = 0
+      const sent = Array.from({ length: 10 }, async (_, i) => {
+        await send(ingest, `"site_id":"north","seq":${i}`)
+        acknowledged++
+      })
+      await log.until('registry.awaited')
+      for (let i = 0; i < 100; i++) await turn()
+      assert.equal(acknowledged, 0)
+      assert.equal(ingest.counters().queue_depth, 10)
+      assert.deepEqual(ingest.ready(), { ready: false, reason: 'db_pool' })
+      await server.start()
+      await Promise.all(sent)
+      assert.equal((await stored(server.query)).rows, 10)
+      assert.deepEqual((await stored(server.query)).reasons, [])
+    },
+  )
+  await t.test('a stop while the registry cannot be asked acknowledges nothing', async (t) => {
+    const { ingest, log } = await openIngest(t, config(server.connection))
+    await server.stop('immediate')
+    const sent = send(ingest)
+    const outcome = assert.rejects(sent, { code: 'INGEST_STOPPED' })
+    await log.until('registry.awaited')
+    await ingest.stop(0)
+    await outcome
+    assert.equal(ingest.counters().messages_rejected, 0)
+    await server.start()
+  })
+  await t.test(
+    'while the database is away devices may connect, unless the table is the only authority',
+    async (t) => {
+      const { ingest } = await openIngest(t, config(server.connection))
+      const { ingest: strict } = await openIngest(
+        t,
+        config(server.connection, { unlistedCertificate: 'strict' }),
+      )
+      await ingest.registerDevice(pump)
+      await server.stop('immediate')
+      const decisions = await Promise.all([ingest.mayConnect(name), strict.mayConnect(name)])
+      assert.deepEqual(decisions, [
+        { admitted: true },
+        { admitted: false, reason: 'registry_unavailable' },
+      ])
+    },
+  )
 })

@@ -3,10 +3,7 @@ import { systemClock } from '../../../core/clock.ts'
 import { Database } from '../../../ingest/database.ts'
 import { LogLimit } from '../../../ingest/log-limit.ts'
 import type { Persistence } from '../../../ingest/registry/persistence.ts'
-import {
-  inspectRegistry,
-  type RegistrySchema,
-} from '../../../ingest/registry/registry-schema.ts'
+import { inspectRegistry, type RegistrySchema } from '../../../ingest/registry/registry-schema.ts'
 import { RememberingLog } from '../../helpers/log.ts'
 import {
   platformDatabase,

@@ -54,7 +54,13 @@ test('newer tables: a subscription that is alive decides, else the newest', asyn
       row('two-alive', 'ACTIVE', 9),
     ].join('\n'),
   })
-  const devices = ['alive-older', 'blocked-older', 'newest-expired', 'newest-cancelled', 'two-alive']
+  const devices = [
+    'alive-older',
+    'blocked-older',
+    'newest-expired',
+    'newest-cancelled',
+    'two-alive',
+  ]
   const found = await new RegistryReader(database, schema).devices(
     names(...devices.map((device) => `acme/${device}`), 'acme/pump-7'),
   )
@@ -118,7 +124,11 @@ test('the row of the very certificate is found, and how long the device has any'
     ...certificate('acme/pump-9', fp('e')),
     ...certificate('other/pump-7', fp('a')),
   ])
-  const shown = found.map(({ status, notAfter, deviceNotAfter }) => [status, notAfter, deviceNotAfter])
+  const shown = found.map(({ status, notAfter, deviceNotAfter }) => [
+    status,
+    notAfter,
+    deviceNotAfter,
+  ])
   assert.deepEqual(shown, [
     ['ACTIVE', until, until],
     ['REVOKED', Date.parse('2040-01-01T00:00:00Z'), until],

@@ -36,7 +36,9 @@ test('a device is registered with its tenant and its certificate', async (t) => 
     { tenant_id: 'acme', name: 'acme', status: 'ACTIVE' },
   ])
   assert.deepEqual(
-    await query('SELECT tenant_id, device_id, site_id, status, provision_token_hash FROM device_registry'),
+    await query(
+      'SELECT tenant_id, device_id, site_id, status, provision_token_hash FROM device_registry',
+    ),
     [
       {
         tenant_id: 'acme',

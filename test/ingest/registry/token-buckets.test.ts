@@ -7,16 +7,92 @@ type Step = readonly [waitMs: number, ask: number, passes: number]
 
 /** At 5 per second and a burst of 20 unless the case says otherwise. */
 const CASES: readonly (readonly [title: string, rps: number, burst: number, steps: Step[]])[] = [
-  ['a burst below 1 lets nothing through, ever', 5, 0.9, [[0, 5, 0], [60_000, 5, 0]]],
-  ['a burst of 0 lets nothing through', 5, 0, [[0, 1, 0], [60_000, 1, 0]]],
-  ['a negative burst lets nothing through', 5, -3, [[0, 1, 0], [60_000, 1, 0]]],
-  ['a rate of 0 lets the first burst through and no more', 0, 3, [[0, 5, 3], [3_600_000, 5, 0]]],
+  [
+    'a burst below 1 lets nothing through, ever',
+    5,
+    0.9,
+    [
+      [0, 5, 0],
+      [60_000, 5, 0],
+    ],
+  ],
+  [
+    'a burst of 0 lets nothing through',
+    5,
+    0,
+    [
+      [0, 1, 0],
+      [60_000, 1, 0],
+    ],
+  ],
+  [
+    'a negative burst lets nothing through',
+    5,
+    -3,
+    [
+      [0, 1, 0],
+      [60_000, 1, 0],
+    ],
+  ],
+  [
+    'a rate of 0 lets the first burst through and no more',
+    0,
+    3,
+    [
+      [0, 5, 3],
+      [3_600_000, 5, 0],
+    ],
+  ],
   ['a new bucket is full', 5, 20, [[0, 25, 20]]],
-  ['it refills continuously', 5, 20, [[0, 20, 20], [100, 1, 0], [100, 1, 1], [0, 1, 0]]],
-  ['a refused message costs nothing', 5, 20, [[0, 30, 20], [1000, 10, 5]]],
-  ['it never holds more than the burst', 5, 20, [[0, 20, 20], [3_600_000, 30, 20]]],
-  ['the rate may be a fraction', 0.5, 1, [[0, 2, 1], [1000, 1, 0], [1000, 2, 1]]],
-  ['the burst may be a fraction above 1', 1, 1.5, [[0, 3, 1], [500, 1, 1], [500, 1, 0]]],
+  [
+    'it refills continuously',
+    5,
+    20,
+    [
+      [0, 20, 20],
+      [100, 1, 0],
+      [100, 1, 1],
+      [0, 1, 0],
+    ],
+  ],
+  [
+    'a refused message costs nothing',
+    5,
+    20,
+    [
+      [0, 30, 20],
+      [1000, 10, 5],
+    ],
+  ],
+  [
+    'it never holds more than the burst',
+    5,
+    20,
+    [
+      [0, 20, 20],
+      [3_600_000, 30, 20],
+    ],
+  ],
+  [
+    'the rate may be a fraction',
+    0.5,
+    1,
+    [
+      [0, 2, 1],
+      [1000, 1, 0],
+      [1000, 2, 1],
+    ],
+  ],
+  [
+    'the burst may be a fraction above 1',
+    1,
+    1.5,
+    [
+      [0, 3, 1],
+      [500, 1, 1],
+      [500, 1, 0],
+    ],
+  ],
 ]
 
 test('a bucket gives a token for each message, until it is empty', () => {

@@ -23,20 +23,31 @@ const CASES: readonly (readonly [Record<string, string>, Partial<Settings>])[] =
   [{ MODE: '', STORE_REJECTS: '1' }, {}],
   [{ STORE_REJECTS: '1', MIRROR_REJECTS_TO_RAW: '1' }, {}],
   [{ MODE: 'PROD', STORE_REJECTS: '1', MIRROR_REJECTS_TO_RAW: '1' }, {}],
-  [{ MODE: 'DEV', STORE_REJECTS: '1' }, { mode: 'DEV', storeRejects: true }],
+  [
+    { MODE: 'DEV', STORE_REJECTS: '1' },
+    { mode: 'DEV', storeRejects: true },
+  ],
   [{ MODE: 'DEV', STORE_REJECTS: '0' }, { mode: 'DEV' }],
   [{ MODE: 'DEV', STORE_REJECTS: 'true' }, { mode: 'DEV' }],
-  [{ MODE: 'DEV', MIRROR_REJECTS_TO_RAW: '1' }, { mode: 'DEV', mirrorRejects: true }],
+  [
+    { MODE: 'DEV', MIRROR_REJECTS_TO_RAW: '1' },
+    { mode: 'DEV', mirrorRejects: true },
+  ],
   [{ MAX_PAYLOAD_BYTES: '16384' }, { maxPayloadBytes: 16_384 }],
   [{ MAX_PAYLOAD_BYTES: ' 100 ' }, { maxPayloadBytes: 100 }],
   ...['x', '', '1.5', '-1', '1e3', '0x10', 'NaN', 'Infinity', '9'.repeat(30)].map(
     (MAX_PAYLOAD_BYTES) => [{ MAX_PAYLOAD_BYTES }, {}] as const,
   ),
-  [{ RATE_LIMIT_RPS: '10', RATE_LIMIT_BURST: '50' }, { rateLimitRps: 10, rateLimitBurst: 50 }],
+  [
+    { RATE_LIMIT_RPS: '10', RATE_LIMIT_BURST: '50' },
+    { rateLimitRps: 10, rateLimitBurst: 50 },
+  ],
   [{ RATE_LIMIT_RPS: '0.5' }, { rateLimitRps: 0.5 }],
   [{ RATE_LIMIT_RPS: '0' }, { rateLimitRps: 0 }],
   [{ RATE_LIMIT_BURST: '0' }, { rateLimitBurst: 0 }],
-  ...['-1', 'many', '', 'Infinity', 'NaN'].map((RATE_LIMIT_RPS) => [{ RATE_LIMIT_RPS }, {}] as const),
+  ...['-1', 'many', '', 'Infinity', 'NaN'].map(
+    (RATE_LIMIT_RPS) => [{ RATE_LIMIT_RPS }, {}] as const,
+  ),
   ...['many', '', 'Infinity'].map((RATE_LIMIT_BURST) => [{ RATE_LIMIT_BURST }, {}] as const),
   [{ UNKNOWN: '1' }, {}],
 ]

@@ -8,7 +8,7 @@ import { systemClock } from '../../../core/clock.ts'
 import { createMetrics } from '../../../core/metrics.ts'
 import { CertificateRejected } from '../../../pki/errors.ts'
 import { createPki } from '../../../pki/pki.ts'
-import { issueServer, makeCa } from '../../helpers/certificates.ts'
+import { issueServer, makeCa, makeCrl } from '../../helpers/certificates.ts'
 import { RememberingLog } from '../../helpers/log.ts'
 import { scratchDirectory } from '../../helpers/scratch.ts'
 
@@ -310,4 +310,48 @@ test('a listener that refuses what it is given keeps the old, and its CAs', asyn
   stop()
   await pki.reload()
   assert.equal(pki.credentials('8883').cert, second.certificatePem)
+})
+
+test('a pair that reads well and cannot serve a handshake is never put in force', async (t) => {
+  const { put, pair, start } = await directory(t)
+  pair(first)
+  put('ca.crt', deviceCa.certificatePem)
+  const { pki, memory, swaps, value } = await start()
+  pair(issueServer(ca, ['localhost'], { key: 'k256' }))
+  const { diagnosis, stage } = await memory.until('tls_probe_failure')
+  assert.equal(stage, 'rehearsal')
+  assert.match(String(diagnosis), /^throw-away server: .* it says ERR_SSL_/u)
+  await pki.reload()
+  assert.deepEqual(swaps, [])
+  assert.equal(await value('tls_probe_failure_total'), 2)
+  assert.equal(await value('tls_certificate_rejected'), 1)
+  assert.match(pki.problems[0]?.message ?? '', /throw-away server/u)
+  pair(second)
+  await memory.until('cert_swapped')
+  await pki.reload()
+  assert.deepEqual(pki.problems, [])
+})
+
+test('the CRL of a listener that waits for its certificate is taken meanwhile', async (t) => {
+  const { path, put, pair } = await directory(t)
+  put('ca.crt', deviceCa.certificatePem)
+  put('crl.pem', makeCrl(deviceCa))
+  const memory = new RememberingLog()
+  const tls = { certfile: path('server.crt'), keyfile: path('server.key'), cafile: path('ca.crt') }
+  const pki = await createPki({
+    listeners: [{ name: '8883', tls: { ...tls, crlfile: path('crl.pem') } }],
+    revocation: { ...revocation, withoutCrl: 'refuse' },
+    rotation: QUICK,
+    clock: systemClock,
+    log: memory.log,
+    metrics: createMetrics(),
+    settleMs: 5,
+  })
+  t.after(() => pki.close())
+  assert.equal(memory.last('crl.rejected'), undefined)
+  const arrived = new Promise<boolean>((resolve) => {
+    pki.on({ arrival: (name) => resolve(pki.isReady(name)) })
+  })
+  pair(first)
+  assert.equal(await arrived, true)
 })

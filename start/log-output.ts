@@ -1,0 +1,125 @@
+/**
+ * Where log lines go: JSON as pino writes it, or Mosquitto's lines for a mosquitto.conf that says how
+ * to log. Can be replaced while it runs.
+ */
+import { closeSync, openSync, writeSync } from 'node:fs'
+import type { LogConfig, MosquittoLogConfig } from '../config/types.ts'
+import { messageOf } from '../core/errors.ts'
+import {
+  LOG_TOPICS,
+  mosquittoLines,
+  type LogRecord,
+  type MosquittoLine,
+} from '../core/mosquitto-log.ts'
+import { strftime } from '../core/strftime.ts'
+
+export interface StandardStreams {
+  readonly stdout: { write(text: string): unknown }
+  readonly stderr: { write(text: string): unknown }
+}
+
+export class LogOutput {
+  readonly #streams: StandardStreams
+  #config: LogConfig
+  #file: number | undefined
+  #publish: ((topic: string, text: string) => void) | undefined
+  #isPublishing = false
+
+  constructor(config: LogConfig, streams: StandardStreams) {
+    this.#config = config
+    this.#streams = streams
+    this.#openFile()
+  }
+
+  /** For `log_dest topic`, once there is a broker. */
+  publishBy(publish: ((topic: string, text: string) => void) | undefined): void {
+    this.#publish = publish
+  }
+
+  /** Other destinations and types from the next line on; a log file is opened anew in any case. */
+  replace(config: LogConfig): void {
+    this.#config = config
+    this.#openFile()
+  }
+
+  /** One line of pino's JSON. Never throws: a full disk must not end the broker. */
+  write(json: string): void {
+    const { mosquitto, destination = 'stderr', level } = this.#config
+    if (mosquitto === undefined) {
+      if (isAtLeast(json, level)) this.#streams[destination].write(json)
+      return
+    }
+    const record: unknown = JSON.parse(json)
+    if (!isRecord(record)) return
+    for (const line of mosquittoLines(record)) {
+      if (mosquitto.types.includes(line.type)) this.#deliver(line, record, mosquitto)
+    }
+  }
+
+  close(): void {
+    if (this.#file !== undefined) closeSync(this.#file)
+    this.#file = undefined
+  }
+
+  #deliver(line: MosquittoLine, record: LogRecord, config: MosquittoLogConfig): void {
+    const text = `${stamp(record, config)}${line.text}\n`
+    for (const to of config.destinations) {
+      if (to === 'stdout' || to === 'stderr') this.#streams[to].write(text)
+      else if (to === 'topic') this.#toTopic(line)
+      else this.#toFile(text)
+    }
+  }
+
+  #toTopic({ type, text }: MosquittoLine): void {
+    const level = LOG_TOPICS.get(type)
+    // What publishing logs itself would come back here without end.
+    if (level === undefined || this.#isPublishing) return
+    this.#isPublishing = true
+    try {
+      this.#publish?.(`$SYS/broker/log/${level}`, text)
+    } finally {
+      this.#isPublishing = false
+    }
+  }
+
+  #toFile(text: string): void {
+    if (this.#file === undefined) return
+    try {
+      writeSync(this.#file, text)
+    } catch (err) {
+      this.#streams.stderr.write(`Error: cannot write the log file: ${messageOf(err)}\n`)
+      this.close()
+    }
+  }
+
+  /** As in Mosquitto a log file that cannot be opened is told about, and the broker runs. */
+  #openFile(): void {
+    this.close()
+    const path = this.#config.mosquitto?.file
+    if (path === undefined) return
+    try {
+      this.#file = openSync(path, 'a', 0o640)
+    } catch (err) {
+      this.#streams.stderr.write(`Error: Unable to open log file ${path}: ${messageOf(err)}\n`)
+    }
+  }
+}
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal']
+
+/** Lines begin with their level: nothing has to be parsed. */
+function isAtLeast(json: string, level: string): boolean {
+  const found = /^\{"level":"([a-z]+)"/u.exec(json)?.[1] ?? 'error'
+  return level !== 'silent' && LEVELS.indexOf(found) >= LEVELS.indexOf(level)
+}
+
+function isRecord(value: unknown): value is LogRecord {
+  return typeof value === 'object' && value !== null
+}
+
+function stamp(record: LogRecord, { timestamp, timestampFormat }: MosquittoLogConfig): string {
+  if (!timestamp) return ''
+  const time = new Date(String(record['ts']))
+  if (timestampFormat !== undefined) return `${strftime(timestampFormat, time)}: `
+  return `${Math.floor(time.getTime() / 1000)}: `
+}

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { LogConfig, MosquittoLogConfig } from '../../config/types.ts'
+import { createLog } from '../../core/log.ts'
+import { LogOutput } from '../../start/log-output.ts'
+
+function outputTo(config: LogConfig) {
+  const written = { stdout: '', stderr: '' }
+  const streams = {
+    stdout: { write: (text: string) => (written.stdout += text) },
+    stderr: { write: (text: string) => (written.stderr += text) },
+  }
+  const output = new LogOutput(config, streams)
+  const log = createLog({ level: 'debug', service: 'test', destination: output })
+  return { output, log, written }
+}
+
+const mosquitto = (changes: Partial<MosquittoLogConfig>): LogConfig => ({
+  level: 'info',
+  mosquitto: {
+    destinations: ['stderr'],
+    types: ['error', 'warning', 'notice', 'information'],
+    timestamp: false,
+    timestampFormat: undefined,
+    ...changes,
+  },
+})
+
+test('JSON, from the level on', () => {
+  const { log, written, output } = outputTo({ level: 'info', destination: 'stdout' })
+  log.debug({ event: 'a' }, 'no')
+  log.info({ event: 'b' }, 'yes')
+  assert.equal((JSON.parse(written.stdout) as { event: string }).event, 'b')
+  output.replace({ level: 'silent' })
+  log.error({ event: 'c' }, 'no')
+  assert.equal(written.stderr, '')
+})
+
+test('the types and destinations that were asked for, also after a reload', () => {
+  const { log, written, output } = outputTo(mosquitto({ destinations: ['stdout', 'stderr'] }))
+  log.debug({ event: 'x' }, 'debug')
+  log.info({ event: 'x' }, 'said')
+  assert.deepEqual(written, { stdout: 'said\n', stderr: 'said\n' })
+  output.replace(mosquitto({ types: ['debug'] }))
+  log.info({ event: 'x' }, 'info')
+  log.debug({ event: 'x' }, 'debug')
+  assert.deepEqual(written, { stdout: 'said\n', stderr: 'said\ndebug\n' })
+  output.replace(mosquitto({ destinations: [] }))
+  log.error({ event: 'x' }, 'nobody hears it')
+  assert.equal(written.stderr, 'said\ndebug\n')
+})
+
+test('each line begins with the time', () => {
+  const { log, written, output } = outputTo(mosquitto({ timestamp: true }))
+  log.info({ event: 'x' }, 'said')
+  assert.match(written.stderr, /^\d{10}: said\n$/u)
+  output.replace(mosquitto({ timestamp: true, timestampFormat: '%Y-%m-%dT%H:%M:%S' }))
+  log.info({ event: 'x' }, 'again')
+  assert.match(written.stderr, /\n\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d: again\n$/u)
+})
+
+test('a log file is appended to, opened anew by a reload, and may fail', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'midge-log-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const file = join(folder, 'log')
+  const config = mosquitto({ destinations: ['file'], file })
+  const { log, written, output } = outputTo(config)
+  log.info({ event: 'x' }, 'one')
+  renameSync(file, `${file}.1`)
+  output.replace(config)
+  log.info({ event: 'x' }, 'two')
+  output.close()
+  assert.deepEqual(
+    [readFileSync(`${file}.1`, 'utf8'), readFileSync(file, 'utf8')],
+    ['one\n', 'two\n'],
+  )
+  output.replace(mosquitto({ destinations: ['file'], file: join(folder, 'no', 'log') }))
+  log.info({ event: 'x' }, 'lost')
+  assert.match(written.stderr, /^Error: Unable to open log file .*no\/log: ENOENT/u)
+})
+
+test('log_dest topic publishes all but debug lines, and not what publishing logs', () => {
+  const { log, output } = outputTo(
+    mosquitto({ destinations: ['topic'], types: ['notice', 'information', 'debug', 'subscribe'] }),
+  )
+  const published: string[] = []
+  log.info({ event: 'x' }, 'before there is a broker')
+  output.publishBy((topic, text) => {
+    published.push(`${topic} ${text}`)
+    log.info({ event: 'x' }, 'published')
+  })
+  log.info({ event: 'x' }, 'said')
+  log.debug({ event: 'x' }, 'debug')
+  log.debug({ event: 'subscription.granted', clientId: 'c', qos: 0, filter: 'a' }, '')
+  assert.deepEqual(published, ['$SYS/broker/log/I said', '$SYS/broker/log/M/subscribe c 0 a'])
+})
