@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 /** The process: argv, signals, exit codes. */
 import { readFile } from 'node:fs/promises'
-import { hostname } from 'node:os'
 import { join } from 'node:path'
 import {
   CommandLineError,
@@ -11,12 +10,11 @@ import {
   errorLines,
   parseCommandLine,
 } from './config/index.ts'
-import { systemClock } from './core/clock.ts'
 import { OperationalError, codeOf } from './core/errors.ts'
 import { packageRoot } from './core/package-root.ts'
-import { runPkiCommand } from './pki/index.ts'
 import { checkHealth } from './start/health.ts'
 import { runPasswd } from './start/passwd.ts'
+import { runPki } from './start/pki.ts'
 import { printRows } from './start/rows.ts'
 import { runMosquitto, runNewcomer } from './start/run.ts'
 import type { Command } from './config/index.ts'
@@ -58,13 +56,7 @@ async function run(command: Command, version: string): Promise<number> {
     case 'rows':
       return await printRows(command)
     case 'pki':
-      return await runPkiCommand(command.rest, {
-        stdout: process.stdout,
-        stderr: process.stderr,
-        directory: join(process.env['MIDGE_DATA'] ?? 'data', 'certs'),
-        clock: systemClock,
-        hostNames: [hostname()],
-      })
+      return await runPki(command.rest)
     case 'passwd':
       return await runPasswd(command.rest)
     case 'health':

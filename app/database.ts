@@ -45,7 +45,7 @@ export async function startStorage(options: {
       ...postgres.connection,
       connectionString: undefined,
       // Beside the writers: quarantine, counters, notifications, registry and settings.
-      poolMax: settings.writers + 5,
+      poolMax: settings.writers + 8,
       migrate: true,
     }
     const ingest = await createIngest({ config: { ...settings, database: embedded }, ...parts })

@@ -121,10 +121,13 @@ export class App {
         metrics,
         version,
         sink: ingest,
+        observer: ingest?.connections,
+        registry: ingest,
         keylog: options.keylog,
         files,
       })
       started = broker
+      ingest?.onBarred((barred) => broker.closeDevice(barred))
       undo.push(() => broker.stop())
       const app = new App(options, { metrics, broker, storage, pki, accessFiles })
       undo.length = 0
@@ -193,6 +196,7 @@ export class App {
       const ports = {
         counters: () => this.#counters(),
         readiness: () => this.readiness,
+        devices: this.ingest?.devices,
         metrics: this.metrics.registry,
       }
       this.#admin = await createAdmin(config.admin, ports)

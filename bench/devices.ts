@@ -1,12 +1,15 @@
 /** An authority and device certificates, made once and kept in `.build/bench-devices`. */
 import { cp, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Client } from 'pg'
 import { systemClock } from '../core/clock.ts'
 import { packageRoot } from '../core/package-root.ts'
+import { registerDevice } from '../ingest/registry/register-device.ts'
 import { newKey, pemOf, publicKeyOf } from '../pki/authority-files.ts'
 import { issueBelow, loadDeviceCa } from '../pki/authority-setup.ts'
 import { Authority } from '../pki/index.ts'
 import { systemRandom } from '../pki/serial-number.ts'
+import { registrationOf } from '../start/enrolment.ts'
 
 export interface Devices {
   /** What the devices trust. */
@@ -15,7 +18,12 @@ export interface Devices {
   readonly ids: string
   /** Gives a broker that starts on this data directory the authority of these devices. */
   giveTo(dataDirectory: string): Promise<void>
+  /** Makes them known to ingest, with their certificates, at the site that mqload's payload names. */
+  registerIn(client: Client): Promise<void>
 }
+
+/** `site_id` of `mqload -T telemetry`. */
+const SITE = 'site-1'
 
 const TENANTS = 10
 const DAYS = 365
@@ -37,6 +45,16 @@ export async function prepareDevices(count: number): Promise<Devices> {
     serverCa: authority.files.serverCa,
     ids,
     giveTo: (data) => cp(certificates, join(data, 'certs'), { recursive: true }),
+    registerIn: (client) => registerAll(client, ids),
+  }
+}
+
+async function registerAll(client: Client, ids: string): Promise<void> {
+  await client.query('SET synchronous_commit = off')
+  for (const line of (await readFile(ids, 'utf8')).trimEnd().split('\n')) {
+    const [tenant = '', device = '', certificate = ''] = line.split(' ')
+    const pem = await readFile(certificate, 'utf8')
+    await registerDevice(client, registrationOf(tenant, device, SITE, pem))
   }
 }
 

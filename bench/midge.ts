@@ -15,8 +15,8 @@ export interface Midge {
 const MAIN = join(import.meta.dirname, '..', 'main.js')
 const START_MS = 60_000
 
-/** Nothing of the caller's environment may decide where rows go. */
-const OURS = /^(?:MIDGE_|PG|DATABASE_URL$|BATCH_SIZE$|INGEST_|MAX_BUFFER_SIZE$|LOG_LEVEL$)/u
+/** Nothing else of the caller's environment: variables of ours, of PostgreSQL and of Node.js decide much. */
+const INHERITED = ['PATH', 'HOME', 'USER', 'TMPDIR', 'LANG']
 
 /**
  * Settles when its ports are open. Without `DATABASE_URL` in `env` it brings its own PostgreSQL.
@@ -30,7 +30,7 @@ export async function startMidge(options: {
   readonly main?: string
 }): Promise<Midge> {
   const { data, env = {}, nodeArgs = [], main = MAIN } = options
-  const inherited = Object.entries(process.env).filter(([name]) => !OURS.test(name))
+  const inherited = INHERITED.map((name) => [name, process.env[name]])
   const child = spawn(process.execPath, [...nodeArgs, main, '--data', data], {
     env: {
       ...Object.fromEntries(inherited),

@@ -3,7 +3,7 @@
  * [MQTT-4.6.0-2, MQTT-4.6.0-3] whatever the order in which they settle, and joined into one write
  * for all that settle together, as the rows of one COMMIT do.
  */
-import { encodeAcknowledgement, type PacketType } from './packets/index.ts'
+import { encodeAcknowledgements, type PacketType } from './packets/index.ts'
 
 interface Owed {
   readonly type: typeof PacketType.PUBACK | typeof PacketType.PUBREC
@@ -48,9 +48,17 @@ export class Acknowledgements {
     while (owed[settled]?.settled === true) settled++
     if (settled === 0) return
     const before = owed.length
-    for (const { type, packetId } of owed.splice(0, settled)) {
-      this.#send(encodeAcknowledgement(type, packetId))
+    let type: Owed['type'] | undefined
+    let packetIds: number[] = []
+    for (const next of owed.splice(0, settled)) {
+      if (type !== undefined && next.type !== type) {
+        this.#send(encodeAcknowledgements(type, packetIds))
+        packetIds = []
+      }
+      type = next.type
+      packetIds.push(next.packetId)
     }
+    if (type !== undefined) this.#send(encodeAcknowledgements(type, packetIds))
     this.#sent(before)
   }
 }

@@ -5,7 +5,7 @@ import {
   type Identity,
   type PasswordAccounts,
 } from './identity/index.ts'
-import type { ClientCertificates, PeerCertificate } from './ports.ts'
+import type { ClientCertificates, DeviceRegistry, PeerCertificate } from './ports.ts'
 
 export interface Credentials {
   /** Of the TLS handshake; undefined on plain listeners and where none was shown. */
@@ -32,6 +32,8 @@ export interface AuthenticationRules {
   /** Undefined: no password file on this listener. */
   readonly accounts: PasswordAccounts | undefined
   readonly certificates: ClientCertificates
+  /** Undefined: a good certificate is all a device needs. */
+  readonly registry: DeviceRegistry | undefined
 }
 
 const ANONYMOUS: Identity = { kind: 'anonymous', userName: undefined }
@@ -52,7 +54,9 @@ export async function authenticate(
     const state = rules.certificates.stillGood(certificate)
     if (!state.good) return refused(state.reason)
   }
-  if (rules.identityFrom !== undefined) return identify(credentials, rules)
+  if (rules.identityFrom !== undefined) {
+    return await registered(identify(credentials, rules), rules.registry)
+  }
   if (userName === undefined) {
     if (!rules.allowAnonymous) return refused('anonymous')
     return { accepted: true, identity: ANONYMOUS }
@@ -94,4 +98,15 @@ function identify(
   const outcome = identityOf(certificate, tenancy)
   if ('identity' in outcome) return { accepted: true, identity: outcome.identity }
   return refused(outcome.reason)
+}
+
+async function registered(
+  found: Authentication,
+  registry: DeviceRegistry | undefined,
+): Promise<Authentication> {
+  if (!found.accepted || found.identity.kind !== 'device' || registry === undefined) return found
+  const { tenantId, deviceId, certificate } = found.identity
+  const { fingerprint } = certificate
+  const decision = await registry.mayConnect({ tenantId, deviceId, fingerprint })
+  return decision.admitted ? found : refused(decision.reason)
 }

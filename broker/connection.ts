@@ -94,6 +94,7 @@ export class Connection {
       )
     socket.on('data', (chunk: Buffer) => {
       this.#framer.append(chunk)
+      this.#open?.beginChunk()
       this.#lastHeard = parts.sweptAt()
       this.serve()
     })

@@ -18,6 +18,7 @@ import { Listener } from './listeners/listener.ts'
 import type {
   ClientCertificates,
   ConnectionObserver,
+  DeviceRegistry,
   PreSharedKeys,
   ServerCredentials,
   TelemetrySink,
@@ -61,6 +62,8 @@ export interface BrokerOptions {
   /** Undefined: nothing is ingested. */
   readonly sink: TelemetrySink | undefined
   readonly observer?: ConnectionObserver | undefined
+  /** Undefined: a good certificate is all a device needs. */
+  readonly registry?: DeviceRegistry | undefined
   /** Lines of NSS key log format, for packet analysers: whoever has them reads the traffic. */
   readonly keylog?: ((line: Buffer) => void) | undefined
   /** By the listener's name. */
@@ -215,6 +218,27 @@ export class Broker {
     })
   }
 
+  /**
+   * Ends the connections of a device that the registry bars, all of them or only those with one
+   * certificate.
+   *
+   * @returns how many were closed
+   */
+  closeDevice(barred: {
+    readonly tenantId: string
+    readonly deviceId: string
+    readonly fingerprint: string | undefined
+  }): number {
+    const { tenantId, deviceId, fingerprint } = barred
+    return this.#connections.closeWhere(({ open }) => {
+      const identity = open?.subject.identity
+      if (identity?.kind !== 'device') return undefined
+      if (identity.tenantId !== tenantId || identity.deviceId !== deviceId) return undefined
+      if (fingerprint === undefined) return 'not_authorised'
+      return identity.certificate.fingerprint === fingerprint ? 'certificate_revoked' : undefined
+    })
+  }
+
   /** A message of our own: routed, never ingested. */
   publish(publication: Publication): void {
     this.#parts.router.publish(publication)
@@ -265,7 +289,7 @@ export class Broker {
     await this.#parts.engine.stop()
   }
 
-  #addListeners({ config, files, keylog }: BrokerOptions): void {
+  #addListeners({ config, files, keylog, registry }: BrokerOptions): void {
     const { clock, log, metrics, limits, mqtt, refusals, observer } = this.#parts
     const total = { open: 0, max: limits.maxConnections }
     for (const listenerConfig of config.listeners) {
@@ -282,6 +306,7 @@ export class Broker {
         metrics,
         refusals,
         observer,
+        registry,
         noDelay: mqtt.tcpNoDelay,
         keylog,
         connected: (at, stream, arrival) => this.#connected(at, stream, arrival),

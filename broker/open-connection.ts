@@ -43,6 +43,11 @@ export interface NetworkConnection {
   unavailable(err: unknown): void
 }
 
+/** PUBLISHes of one read of the socket whose payload is copied out of it. */
+const COPIED_OF_CHUNK = 32
+/** A payload may keep this much more than four times itself. */
+const SLACK_BYTES = 1024
+
 export class OpenConnection {
   readonly subject: Subject
   readonly origin: Origin
@@ -60,6 +65,7 @@ export class OpenConnection {
   readonly #held = new HeldFrames()
   #waiting = 0
   #waitingBytes = 0
+  #copiedOfChunk = 0
   #untilRoom = false
   #isInPortions = false
 
@@ -193,6 +199,11 @@ export class OpenConnection {
     return this.#held.shift()
   }
 
+  /** The frames from now on are of another read of the socket. */
+  beginChunk(): void {
+    this.#copiedOfChunk = 0
+  }
+
   handle(frame: Frame): void {
     const session = this.#session
     if (session === undefined) return
@@ -232,7 +243,7 @@ export class OpenConnection {
   }
 
   #publish(session: Session, frame: Frame): void {
-    const packet = parsePublish(frame, this.#connection.topics)
+    const packet = this.#withOwnPayload(parsePublish(frame, this.#connection.topics))
     const { inbound, limits, mqtt } = this.#parts
     const problem = publishProblem(packet, this.#connection.listener.config, mqtt)
     if (problem !== undefined) throw new OperationalError('PUBLISH_NOT_SUPPORTED', problem)
@@ -267,6 +278,19 @@ export class OpenConnection {
     if (this.#waiting === limits.maxWaitingPublishes) {
       this.#log.debug({ event: 'connection.held' }, 'reading waits for COMMIT')
     }
+  }
+
+  /**
+   * What waits for storage keeps the 64 KiB it was read in. Where many came in one read that is
+   * theirs; so that few cannot keep it, the first ones are copied.
+   */
+  #withOwnPayload(packet: PublishPacket): PublishPacket {
+    const { payload } = packet
+    if (payload.buffer.byteLength <= 4 * payload.length + SLACK_BYTES) return packet
+    if (this.#copiedOfChunk >= COPIED_OF_CHUNK) return packet
+    this.#copiedOfChunk++
+    const { topic, qos, dup, retain, packetId } = packet
+    return { topic, qos, dup, retain, packetId, payload: Buffer.from(payload) }
   }
 
   /** Acknowledges once `stored` settles; a message that was not taken ends the connection instead. */

@@ -145,3 +145,13 @@ export interface DeniedPublish {
   readonly payload: Buffer
   readonly publisher: Publisher
 }
+
+/** What is known of a device beyond its certificate, asked when it connects. */
+export interface DeviceRegistry {
+  /** May wait for the database, within bounds. Never rejects. */
+  mayConnect(device: {
+    readonly tenantId: string
+    readonly deviceId: string
+    readonly fingerprint: string
+  }): Promise<{ readonly admitted: true } | { readonly admitted: false; readonly reason: string }>
+}

@@ -76,12 +76,17 @@ export function subscribing(frame: Frame, subscriber: Subscriber): () => boolean
 
 /** Takes back each filter, then sends UNSUBACK; otherwise as `subscribing`. */
 export function unsubscribing(frame: Frame, subscriber: Subscriber): () => boolean {
-  const { session, origin, parts } = subscriber
+  const { session, origin, parts, log } = subscriber
   const { packetId, topics } = parseUnsubscribe(frame)
   let next = 0
   return () => {
     const topic = topics[next++]
-    if (topic !== undefined) parts.store.unsubscribe(session, origin.mountPoint.filterIn(topic))
+    if (topic !== undefined) {
+      const filter = origin.mountPoint.filterIn(topic)
+      if (parts.store.unsubscribe(session, filter)) {
+        log.debug({ event: 'subscription.ended', filter }, 'subscription ended')
+      }
+    }
     if (next < topics.length) return true
     subscriber.write(encodeUnsuback(packetId))
     return false

@@ -33,6 +33,8 @@ export interface DemoRow {
 }
 
 const TENANT = 'demo'
+/** Of every simulated device. */
+export const DEMO_SITE = 'demo-site'
 const HEARTBEAT_EVERY_MS = 10_000
 /** Long enough to empty a full queue; a device that cannot reach its broker stops anyway. */
 const STOP_DEADLINE_MS = 8000
@@ -54,6 +56,7 @@ export async function runDemo(options: DemoOptions, stop: AbortSignal): Promise<
         ...credentials,
         tenantId: TENANT,
         deviceId,
+        siteId: DEMO_SITE,
         port: options.port,
         serverCa: options.serverCa,
         random,

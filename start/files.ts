@@ -12,6 +12,7 @@ import { Authority, writeFileAtomically } from '../pki/index.ts'
 export const SERVICE_ACCOUNT = 'service_pulse'
 export const EXAMPLE_TENANT = 'acme'
 export const EXAMPLE_DEVICE = 'pump-7'
+export const EXAMPLE_SITE = 'north'
 
 export interface NewcomerFiles {
   readonly dataDirectory: string
@@ -52,6 +53,21 @@ export async function prepareFiles(
   }
 }
 
+/** Where `midge pki issue` puts certificate and key of a device. */
+export function deviceFileNames(
+  directory: string,
+  tenant: string,
+  device: string,
+): { folder: string; certificate: string; key: string } {
+  const name = (id: string) => encodeURIComponent(id).replace(/^\./u, '%2E')
+  const folder = join(directory, name(tenant))
+  return {
+    folder,
+    certificate: join(folder, `${name(device)}.crt`),
+    key: join(folder, `${name(device)}.key`),
+  }
+}
+
 /** Certificate and key of a device, where `midge pki issue` puts them; made if absent. */
 export async function deviceFiles(
   authority: Authority,
@@ -59,9 +75,7 @@ export async function deviceFiles(
   tenant: string,
   device: string,
 ): Promise<{ certificate: string; key: string }> {
-  const folder = join(directory, encodeURIComponent(tenant))
-  const certificate = join(folder, `${encodeURIComponent(device)}.crt`)
-  const key = join(folder, `${encodeURIComponent(device)}.key`)
+  const { folder, certificate, key } = deviceFileNames(directory, tenant, device)
   if ((await exists(certificate)) && (await exists(key))) return { certificate, key }
   const { certificatePem, privateKeyPem } = await authority.issueDevice(tenant, device, {})
   if (privateKeyPem === undefined) throw new Error('no key was made for a device without request')

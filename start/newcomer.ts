@@ -5,9 +5,11 @@ import { App } from '../app/index.ts'
 import type { Config } from '../config/types.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
-import { runDemo, rowLine } from './demo.ts'
+import { DEMO_SITE, rowLine, runDemo } from './demo.ts'
+import { registrationOf } from './enrolment.ts'
 import {
   EXAMPLE_DEVICE,
+  EXAMPLE_SITE,
   EXAMPLE_TENANT,
   SERVICE_ACCOUNT,
   deviceFiles,
@@ -55,6 +57,12 @@ export async function startNewcomer(options: NewcomerOptions): Promise<Newcomer>
   }
   const files = await prepareFiles(directory, clock, log)
   const app = await App.start({ config, clock, log, version })
+  if (app.ingest !== undefined && isOurs(config)) {
+    const pem = await readFile(files.device.certificate, 'utf8')
+    await app.ingest.registerDevice(
+      registrationOf(EXAMPLE_TENANT, EXAMPLE_DEVICE, EXAMPLE_SITE, pem),
+    )
+  }
   const stopRenewing = clock.every(RENEW_EVERY_MS, () => {
     files.authority.renewDue().then(
       (changes) =>
@@ -90,10 +98,11 @@ export async function demonstrate(
       issue: async (tenant, device) => {
         const devices = join(files.certificates, 'devices')
         const { certificate, key } = await deviceFiles(files.authority, devices, tenant, device)
-        return {
-          certificate: await readFile(certificate, 'utf8'),
-          key: await readFile(key, 'utf8'),
+        const pem = await readFile(certificate, 'utf8')
+        if (isOurs(options.config)) {
+          await ingest.registerDevice(registrationOf(tenant, device, DEMO_SITE, pem))
         }
+        return { certificate: pem, key: await readFile(key, 'utf8') }
       },
       countRows: (tenant) => ingest.countRows(tenant),
       lastRows: (limit) => ingest.lastRows(limit),
@@ -104,6 +113,11 @@ export async function demonstrate(
 }
 
 export { rowLine }
+
+/** A database whose tables Midge makes: devices enrolled here are registered there. */
+function isOurs({ ingest }: Config): boolean {
+  return ingest?.database === 'embedded' || ingest?.database.migrate === true
+}
 
 function listenerOf(config: Config, kind: 'mqtts' | 'mqtt' | 'ws'): string {
   const found = config.listeners.find(({ tls, protocol }) => {

@@ -4,6 +4,7 @@ import { connectAsync, type MqttClient } from 'mqtt'
 export interface SimulatedDeviceOptions {
   readonly tenantId: string
   readonly deviceId: string
+  readonly siteId: string
   readonly port: number
   /** PEM texts. */
   readonly serverCa: string
@@ -67,7 +68,7 @@ export class SimulatedDevice {
     const body = {
       version: '1',
       ts: new Date().toISOString(),
-      site_id: 'demo-site',
+      site_id: this.#options.siteId,
       seq: this.#seq++,
       metrics,
     }

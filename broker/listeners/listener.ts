@@ -24,6 +24,7 @@ import type { PasswordAccounts } from '../identity/index.ts'
 import type {
   ClientCertificates,
   ConnectionObserver,
+  DeviceRegistry,
   PreSharedKeys,
   ServerCredentials,
 } from '../ports.ts'
@@ -49,6 +50,7 @@ export interface ListenerParts {
   readonly metrics: Metrics
   readonly refusals: RateLimitedNotes
   readonly observer?: ConnectionObserver | undefined
+  readonly registry: DeviceRegistry | undefined
   /** Of a listener with `psk`. */
   readonly keys?: PreSharedKeys | undefined
   readonly keylog: ((line: Buffer) => void) | undefined
@@ -87,6 +89,7 @@ export class Listener {
       allowAnonymous: config.allowAnonymous,
       accounts: parts.accounts,
       certificates: parts.certificates,
+      registry: parts.registry,
     }
   }
 

@@ -34,7 +34,7 @@ test('/proc and ps say the same of a process', { skip }, async (t) => {
 })
 
 test('a process that is dead and not reaped by its parent is none', { skip }, async (t) => {
-  const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 600'], {
+  const parent = spawn('sh', ['-c', 'sleep 0.2 & echo $!; exec sleep 600'], {
     stdio: ['ignore', 'pipe', 'ignore'],
   })
   t.after(() => void parent.kill())

@@ -22,7 +22,7 @@ test(`killed with SIGKILL ${KILLS} times at a PUBACK: every acknowledged message
     const killAt = round % 2 === 0 ? MESSAGES : 1 + ((round * 37) % MESSAGES)
     const acknowledged = new Set<number>()
     for (let packetId = 1; packetId <= MESSAGES; packetId++) {
-      const body = { site_id: 's', seq: round * MESSAGES + packetId, metrics: { round } }
+      const body = { site_id: 'north', seq: round * MESSAGES + packetId, metrics: { round } }
       const payload = Buffer.from(JSON.stringify(body))
       device.send(
         encodePublish({ topic: TOPIC, payload, qos: 1, dup: false, retain: false, packetId }),

@@ -72,7 +72,7 @@ test('PostgreSQL stopped for 30 s under load', { timeout: 180_000 }, async (t) =
   for (let i = 0; i < DEVICES; i++) {
     const device = `d-${i}`
     const issued = await runMidge(t, {
-      args: ['pki', 'issue', 'acme', device],
+      args: ['pki', 'issue', 'acme', device, '--site', 's'],
       env,
     })
     assert.equal(issued.code, 0, issued.output)
