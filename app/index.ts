@@ -20,6 +20,8 @@ export interface AppOptions {
   readonly version: string
   /** See BrokerOptions. */
   readonly keylog?: ((line: Buffer) => void) | undefined
+  /** Registers devices before a listener opens: none may be turned away for having been early. */
+  readonly enrol?: (ingest: Ingest) => Promise<void>
 }
 
 /** How often certificates with a live connection are looked at for their notAfter. */
@@ -107,6 +109,7 @@ export class App {
       const { ingest, postgres } = storage
       if (postgres !== undefined) undo.push(() => postgres.stop())
       if (ingest !== undefined) undo.push(() => ingest.stop(0))
+      if (ingest !== undefined) await options.enrol?.(ingest)
       const files = new Map<string, ListenerFiles>()
       for (const [name, { accounts, rules, keys }] of accessFiles) {
         const hasTls = listeners.some((listener) => listener.name === name)
@@ -209,7 +212,10 @@ export class App {
     this.#pki.on({
       credentials: (name, credentials) => this.broker.replaceCredentials(name, credentials),
       arrival: () => this.#openWaiting(),
-      revocation: () => this.#closeRevoked(),
+      revocation: () => {
+        this.ingest?.invalidate()
+        this.#closeRevoked()
+      },
       readiness: () => void this.#openWaiting(),
     })
     for (const listener of config.listeners) {

@@ -3,29 +3,22 @@ import { BATCH_ROWS, CONNECTIONS } from './copy-baseline.ts'
 import type { MemoryRound } from './memory.ts'
 import type { PublishOptions } from './publish.ts'
 import { isComplete, type PublishRound } from './publish-round.ts'
-import {
-  loadText,
-  machineLines,
-  median,
-  medianAndRange,
-  number,
-  table,
-  versionLines,
-} from './report.ts'
+import { loadText, median, medianAndRange, number, table } from './report.ts'
 
 interface Measured {
   readonly options: PublishOptions
   readonly rounds: readonly PublishRound[]
   readonly memory: readonly MemoryRound[]
+  readonly machine: readonly string[]
   readonly versions: readonly string[]
   readonly minutes: number
 }
 
 const MEGABYTE = 2 ** 20
 
-export async function publishReport(measured: Measured): Promise<string> {
+export function publishReport(measured: Measured): string {
   const { options, rounds, minutes } = measured
-  const expected = options.rounds * options.cases.length * measured.versions.length
+  const expected = options.rounds * options.cases.length * serversOf(rounds).length
   const list = (lines: readonly string[]) => lines.map((line) => `- ${line}`).join('\n')
   const short =
     rounds.length === expected
@@ -38,9 +31,9 @@ QoS 1 over mutual TLS, a certificate per device, one process of mqload on the sa
 ${short}
 ## Machine and versions
 
-${list(machineLines().slice(0, 3))}
+${list(measured.machine)}
 - load averages at the end: ${loadText()} (mqload, Node.js and PostgreSQL of this benchmark included)
-${list(await versionLines(measured.versions))}
+${list(measured.versions)}
 
 ## Committed rows per second, and the same rows by plain COPY
 
@@ -71,9 +64,9 @@ ${memoryTable(measured.memory)}
 
 ## How to read this
 
-- Other programs worked on this machine during the run (see the load averages against the number of cores). Rates and latencies suffer from
-  that in both directions; **CPU per message is the figure to trust**, then the share of COPY, whose two sides ran within seconds of each
-  other. Latency and rates mean little alone.
+- Look at the load averages against the number of cores: whatever else ran on this machine took its part. Rates and latencies suffer from
+  that most; **CPU per message is the figure to trust**, though shared caches move it too (its ranges say how far), then the share of COPY,
+  whose two sides ran within seconds of each other. Latency and rates mean little alone.
 - Devices send as fast as their window lets them, so latency at saturation is (devices x window) / rate, not what a calm fleet sees. The
   row with 20 devices and window 1 comes nearest to that: 20 messages under way.
 - The number of messages under way bounds the rows of a COMMIT, and PostgreSQL's cost per row falls with their number. COPY with
@@ -86,9 +79,12 @@ ${everyRun(rounds)}
 `
 }
 
+function serversOf(rounds: readonly PublishRound[]): string[] {
+  return [...new Set(rounds.map(({ server }) => server))]
+}
+
 function groupsOf({ rounds, options }: Measured): [string, PublishRound[]][] {
-  const servers = [...new Set(rounds.map(({ server }) => server))]
-  return servers.flatMap((server) =>
+  return serversOf(rounds).flatMap((server) =>
     options.cases.flatMap((each): [string, PublishRound[]][] => {
       const group = rounds.filter((round) => round.server === server && round.case === each)
       return group.length === 0 ? [] : [[`${server}, ${nameOf(group)}`, group]]

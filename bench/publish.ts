@@ -20,7 +20,7 @@ import {
   type PublishRound,
   type Target,
 } from './publish-round.ts'
-import { loadText, writeResult } from './report.ts'
+import { loadText, machineLines, versionLines, writeResult } from './report.ts'
 import { embeddedServer, startSeparateServer } from './servers.ts'
 
 export interface PublishOptions {
@@ -45,6 +45,8 @@ const LAST_BEGIN_MS = 540_000
 export async function benchmarkPublish(args: readonly string[]): Promise<boolean> {
   const options = optionsOf(args)
   const began = performance.now()
+  const machine = machineLines()
+  const state = await versionLines()
   const mayBegin = () => performance.now() - began < LAST_BEGIN_MS
   const cleanup = new Cleanup()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -81,9 +83,10 @@ export async function benchmarkPublish(args: readonly string[]): Promise<boolean
         }
       }
     }
-    const versions = targets.map(({ server }) => `PostgreSQL ${server.version} (${server.name})`)
+    const databases = targets.map(({ server }) => `PostgreSQL ${server.version} (${server.name})`)
+    const versions = [...state, ...databases]
     const minutes = (performance.now() - began) / 60_000
-    const text = await publishReport({ options, rounds, memory, versions, minutes })
+    const text = publishReport({ options, rounds, memory, machine, versions, minutes })
     say(`\n${text}\nwritten to ${await writeResult('publish', text)}`)
     return rounds.every(isComplete)
   } finally {

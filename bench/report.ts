@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { packageRoot } from '../core/package-root.ts'
 import { runProgram } from './processes.ts'
 
-/** What runs when the product runs; its digest tells two states apart that no commit names. */
-const SOURCES = ['main.ts', 'app', 'start', 'core', 'config', 'broker', 'ingest', 'pki', 'postgres']
+/** What runs when the product runs, as it was compiled beside this script. */
+const PRODUCT = 'main.js app start core config broker ingest pki postgres admin'.split(' ')
+const COMPILED = join(import.meta.dirname, '..')
 
 /** Lines of a list: CPU, cores, memory, kernel, load. */
 export function machineLines(): string[] {
@@ -27,12 +28,13 @@ export function loadText(): string {
     .join(', ')
 }
 
-/** Lines of a list: Node.js, OpenSSL, the state of the sources, and what the caller adds. */
-export async function versionLines(more: readonly string[]): Promise<string[]> {
+/**
+ * Lines of a list: Node.js, OpenSSL; the state of the product. To be asked for before the run: people commit and compile meanwhile.
+ */
+export async function versionLines(): Promise<string[]> {
   return [
     `Node.js ${process.versions.node} with OpenSSL ${process.versions.openssl}`,
-    ...more,
-    `sources: ${await commitText()}, SHA-256 of the product's .ts files ${await sourceDigest()}`,
+    `Midge: ${await commitText()}; SHA-256 of the compiled files that ran: ${await digestOfProduct()}`,
   ]
 }
 
@@ -47,13 +49,14 @@ async function commitText(): Promise<string> {
   }
 }
 
-async function sourceDigest(): Promise<string> {
+/** Tells two states apart that no commit names. */
+async function digestOfProduct(): Promise<string> {
   const hash = createHash('sha256')
-  for (const name of SOURCES) {
-    const path = join(packageRoot(), name)
-    const files = name.endsWith('.ts') ? [''] : await readdir(path, { recursive: true })
+  for (const name of PRODUCT) {
+    const path = join(COMPILED, name)
+    const files = name.endsWith('.js') ? [''] : await readdir(path, { recursive: true })
     for (const file of files.sort()) {
-      if (file !== '' && !/\.(?:ts|sql)$/u.test(file)) continue
+      if (file !== '' && !file.endsWith('.js')) continue
       hash.update(`${name}/${file}\0`).update(await readFile(join(path, file)))
     }
   }

@@ -11,14 +11,14 @@
  * Keep Alive does not run out: an outage of the database disconnects nobody.
  */
 import type { Duplex } from 'node:stream'
-import { randomUUID } from 'node:crypto'
 import { OperationalError, messageOf } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { BrokerParts } from './broker-parts.ts'
 import type { CloseReason } from './close-reason.ts'
+import { negotiate, reportRefusal, type Refusal } from './connect-negotiation.ts'
 import type { Arrival } from './listeners/arrival.ts'
 import type { Listener } from './listeners/listener.ts'
-import { clientIdOf, connectRefusal, type ConnectRefusal } from './mqtt-rules.ts'
+import { Liveness, STALLED_MS } from './liveness.ts'
 import { observeClosed, observeOpened } from './observed-connection.ts'
 import { Outbox } from './outbox.ts'
 import type { PeerCertificate } from './ports.ts'
@@ -51,7 +51,7 @@ export class Connection {
   readonly #parts: BrokerParts
   readonly #socket: Duplex
   readonly #framer: Framer
-  readonly #openedAt: number
+  readonly #liveness: Liveness
   #state: State = 'awaiting_connect'
   #closeReason: CloseReason | undefined
   /** Behind `connect_refused`: one word of a closed set, for the metric. */
@@ -59,9 +59,6 @@ export class Connection {
   /** Client Identifier of a CONNECT that was refused: a claim, for the log. */
   #claimedId: string | undefined
   #open: OpenConnection | undefined
-  #keepAliveMs = 0
-  #lastHeard: number
-  #lastProgress: number
   #reading = true
   #isLost = false
   #draining = false
@@ -73,14 +70,12 @@ export class Connection {
     this.peer = peer
     this.certificate = peer.certificate
     this.outbox = new Outbox(socket, () => {
-      this.#lastProgress = parts.sweptAt()
+      this.#liveness.progressed(parts.sweptAt())
       if (!this.#reading) this.serve()
     })
     this.log = parts.log
     this.#framer = new Framer(parts.limits.maxConnectBytes)
-    this.#openedAt = parts.clock.monotonic()
-    this.#lastHeard = this.#openedAt
-    this.#lastProgress = this.#openedAt
+    this.#liveness = new Liveness(parts.clock.monotonic())
     if (parts.mqtt.connectionMessages)
       parts.log.debug(
         {
@@ -95,7 +90,7 @@ export class Connection {
     socket.on('data', (chunk: Buffer) => {
       this.#framer.append(chunk)
       this.#open?.beginChunk()
-      this.#lastHeard = parts.sweptAt()
+      this.#liveness.heard(parts.sweptAt())
       this.serve()
     })
     socket.on('error', (err) => {
@@ -180,17 +175,21 @@ export class Connection {
 
   /** About once a second: what no event would ever end. */
   sweep(now: number): void {
-    const { limits } = this.#parts
+    const liveness = this.#liveness
     if (this.#state === 'open') {
-      if (this.#open?.isWaiting === true || this.outbox.backlogBytes === 0) this.#lastProgress = now
-      if (this.#open?.isWaiting === true || !this.#reading) this.#lastHeard = now
-      if (this.#keepAliveMs > 0 && now - this.#lastHeard > this.#keepAliveMs) {
-        this.close('keep_alive_timeout')
-      } else if (now - this.#lastProgress > STALLED_MS) {
-        this.close('too_slow', `${this.outbox.backlogBytes} bytes unsent for ${STALLED_MS} ms`)
+      const isWaiting = this.#open?.isWaiting === true
+      if (isWaiting || this.outbox.backlogBytes === 0) liveness.progressed(now)
+      // Who is not read cannot be heard.
+      if (isWaiting || !this.#reading) liveness.heard(now)
+      const reason = liveness.failing(now)
+      if (reason === 'too_slow') {
+        this.close(reason, `${this.outbox.backlogBytes} bytes unsent for ${STALLED_MS} ms`)
+      } else if (reason !== undefined) {
+        this.close(reason)
       }
-    } else if (this.#state !== 'closed' && now - this.#openedAt > limits.connectTimeoutMs) {
-      this.close('connect_timeout')
+    } else if (this.#state !== 'closed') {
+      const { connectTimeoutMs } = this.#parts.limits
+      if (liveness.isLate(now, connectTimeoutMs)) this.close('connect_timeout')
     }
   }
 
@@ -217,38 +216,17 @@ export class Connection {
   async #connect(packet: ConnectPacket): Promise<void> {
     this.#state = 'authenticating'
     try {
-      const { certificate } = this
-      const { provenName } = this.peer
-      const { mqtt } = this.#parts
-      const listener = this.listener.config
-      const refusal = connectRefusal(packet, listener, mqtt)
-      if (refusal !== undefined) {
-        this.#refuse(refusal, packet)
-        return
-      }
-      const { userName, password } = packet
-      const outcome = await this.listener.authenticate({
-        certificate,
-        userName,
-        password,
-        provenName,
-      })
+      const outcome = await negotiate(packet, this.#parts, this.listener, this.peer)
       if (this.#state !== 'authenticating') return
       if (!outcome.accepted) {
-        this.#refuse(outcome, packet)
+        this.#refuse(outcome.refusal, packet)
         return
       }
-      const { identity } = outcome
-      const naming = clientIdOf(packet, identity, { listener, mqtt }, randomUUID())
-      if (!('clientId' in naming)) {
-        this.#refuse(naming, packet)
-        return
-      }
-      const { clientId } = naming
+      const { identity, clientId } = outcome
       this.#state = 'opening'
       this.#framer.maxBytes = this.#parts.limits.maxPacketBytes
       this.#framer.protocolLevel = packet.protocolLevel
-      this.#keepAliveMs = packet.keepAlive * 1500
+      this.#liveness.keepAliveMs = packet.keepAlive * 1500
       this.log = this.#parts.log.child({
         listener: this.listener.name,
         peer: this.peer.address,
@@ -270,8 +248,8 @@ export class Connection {
   opened(): void {
     if (this.#state !== 'opening') return
     this.#state = 'open'
-    this.#lastHeard = this.#parts.sweptAt()
-    this.#lastProgress = this.#lastHeard
+    this.#liveness.heard(this.#parts.sweptAt())
+    this.#liveness.progressed(this.#parts.sweptAt())
     observeOpened(this.#parts.observer, this)
     this.serve()
     if (this.#isLost) this.close('connection_lost')
@@ -301,39 +279,10 @@ export class Connection {
     this.close('connect_refused', err.message)
   }
 
-  #refuse(
-    refusal: ConnectRefusal | { readonly returnCode: 2 | 3 | 5; readonly reason: string },
-    packet: ConnectPacket,
-  ): void {
-    const { returnCode, reason } = refusal
+  #refuse({ returnCode, reason }: Refusal, packet: ConnectPacket): void {
     this.#claimedId = packet.clientId
-    const { address } = this.peer
-    const listener = this.listener.name
-    const { certificate } = this
-    this.#parts.refusals.note(reason, () =>
-      this.#parts.log.warn(
-        {
-          event: 'connect.refused',
-          reason,
-          listener,
-          peer: address,
-          clientId: packet.clientId,
-          user: certificate?.commonName ?? packet.userName,
-        },
-        `CONNECT refused: ${reason}`,
-      ),
-    )
-    if (certificate !== undefined) {
-      const { fingerprint, commonName } = certificate
-      this.#parts.observer?.certificateRefused({
-        reason,
-        listener,
-        peer: address,
-        fingerprint,
-        commonName,
-      })
-    }
     this.#refusal = reason
+    reportRefusal(reason, packet, this.#parts, this.listener.name, this.peer)
     if (returnCode !== undefined) this.outbox.write(encodeConnack(returnCode, false))
     this.close('connect_refused', reason)
   }
@@ -381,6 +330,3 @@ export class Connection {
     else this.#socket.resume()
   }
 }
-
-/** A socket that took no byte for so long, with bytes waiting, is cut (Aedes: drainTimeout). */
-const STALLED_MS = 60_000

@@ -1,52 +1,25 @@
 /** A connection whose client has proved who it is: serves its packets. */
-import type { ListenerConfig } from '../config/types.ts'
 import { OperationalError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { maySubscribe, type Subject } from './access/index.ts'
-import { Acknowledgements } from './acknowledgements.ts'
-import type { AccessPolicy } from './access-policy.ts'
 import type { BrokerParts } from './broker-parts.ts'
-import type { CloseReason } from './close-reason.ts'
 import type { EngineClient } from './engine/engine.ts'
 import { HeldFrames } from './held-frames.ts'
+import type { NetworkConnection } from './network-connection.ts'
 import { keyOf } from './identity/index.ts'
 import { createOrigin, type Origin } from './inbound.ts'
-import { publishProblem } from './mqtt-rules.ts'
 import {
   PacketType,
   checkBodyless,
   encodeAcknowledgement,
   parseAcknowledgement,
-  parsePublish,
-  type TopicMemo,
   type ConnectPacket,
   type Frame,
-  type PublishPacket,
 } from './packets/index.ts'
+import { ReceivedPublishes } from './received-publishes.ts'
 import { SessionLink } from './session-link.ts'
 import type { Session } from './store/index.ts'
 import { subscribing, unsubscribing, type Subscriber } from './subscribing.ts'
-
-/** The connection's own side: its socket, its state, its log. */
-export interface NetworkConnection {
-  readonly listener: { readonly config: ListenerConfig; readonly policy: AccessPolicy }
-  readonly outbox: { readonly backlogBytes: number; write(bytes: Buffer): void }
-  readonly topics: TopicMemo
-  readonly log: Log
-  readonly isOpening: boolean
-  /** CONNACK is out. */
-  opened(): void
-  /** What could not be served before may be now. */
-  serve(): void
-  close(reason: CloseReason, detail?: string): void
-  /** No Session can be had: CONNACK 3, and the end. */
-  unavailable(err: unknown): void
-}
-
-/** PUBLISHes of one read of the socket whose payload is copied out of it. */
-const COPIED_OF_CHUNK = 32
-/** A payload may keep this much more than four times itself. */
-const SLACK_BYTES = 1024
 
 export class OpenConnection {
   readonly subject: Subject
@@ -57,16 +30,12 @@ export class OpenConnection {
   readonly #parts: BrokerParts
   readonly #connection: NetworkConnection
   readonly #connect: ConnectPacket
-  readonly #acknowledgements: Acknowledgements
+  readonly #publishes: ReceivedPublishes
   readonly #link: SessionLink
   #engine: EngineClient | undefined
   #session: Session | undefined
 
   readonly #held = new HeldFrames()
-  #waiting = 0
-  #waitingBytes = 0
-  #copiedOfChunk = 0
-  #untilRoom = false
   #isInPortions = false
 
   constructor(
@@ -83,13 +52,7 @@ export class OpenConnection {
     this.origin = createOrigin(subject, policy, config.mountPoint)
     this.key = `${keyOf(subject.identity)}:${subject.clientId}`
     this.#link = new SessionLink(connection.outbox, this.origin, parts.metrics)
-    const { maxWaitingPublishes } = parts.limits
-    this.#acknowledgements = new Acknowledgements(
-      (bytes) => connection.outbox.write(bytes),
-      (before) => {
-        if (before >= maxWaitingPublishes && !this.mustWait) connection.serve()
-      },
-    )
+    this.#publishes = new ReceivedPublishes(parts, connection, this.origin, this.#held)
   }
 
   get session(): Session | undefined {
@@ -171,20 +134,12 @@ export class OpenConnection {
 
   /** True while the next packet has to stay where it is. */
   get mustWait(): boolean {
-    const { maxWaitingPublishes, maxWaitingBytes } = this.#parts.limits
-    return (
-      this.#untilRoom ||
-      this.#isInPortions ||
-      this.#waiting >= maxWaitingPublishes ||
-      // What need not wait for storage waits for its place among the acknowledgements.
-      (this.#waiting > 0 && this.#acknowledgements.size >= maxWaitingPublishes) ||
-      this.#waitingBytes >= maxWaitingBytes
-    )
+    return this.#isInPortions || this.#publishes.mustWait
   }
 
   /** PUBLISHes of this connection wait for their COMMIT. */
   get isWaiting(): boolean {
-    return this.#waiting > 0 || this.#untilRoom
+    return this.#publishes.isWaiting
   }
 
   get heldBytes(): number {
@@ -201,7 +156,7 @@ export class OpenConnection {
 
   /** The frames from now on are of another read of the socket. */
   beginChunk(): void {
-    this.#copiedOfChunk = 0
+    this.#publishes.beginChunk()
   }
 
   handle(frame: Frame): void {
@@ -209,7 +164,7 @@ export class OpenConnection {
     if (session === undefined) return
     switch (frame.type) {
       case PacketType.PUBLISH:
-        this.#publish(session, frame)
+        this.#publishes.take(session, frame)
         break
       case PacketType.PUBACK:
         this.#flow(session.puback(parseAcknowledgement(frame)), 'PUBACK')
@@ -240,104 +195,6 @@ export class OpenConnection {
       default:
         throw new Error(`packet type ${frame.type} got past the guard`)
     }
-  }
-
-  #publish(session: Session, frame: Frame): void {
-    const packet = this.#withOwnPayload(parsePublish(frame, this.#connection.topics))
-    const { inbound, limits, mqtt } = this.#parts
-    const problem = publishProblem(packet, this.#connection.listener.config, mqtt)
-    if (problem !== undefined) throw new OperationalError('PUBLISH_NOT_SUPPORTED', problem)
-    if (packet.qos > 0 && !inbound.hasRoom) {
-      this.#waitForRoom(frame)
-      return
-    }
-    if (packet.qos === 2) {
-      const known = session.beginReceive(packet.packetId)
-      if (known === 'too_many') {
-        throw new OperationalError(
-          'TOO_MANY_INFLIGHT',
-          'more QoS 2 messages await PUBREL than one Session may have',
-        )
-      }
-      if (known === 'duplicate') {
-        this.#owe(packet, this.#parts.receiving.of(session, packet.packetId))
-        return
-      }
-    }
-    const outcome = inbound.accept(this.origin, packet)
-    if (outcome === 'refused' && this.#parts.deniedPublish === 'disconnect') {
-      this.#connection.close('publish_denied', packet.topic)
-      return
-    }
-    if (typeof outcome === 'string') {
-      this.#owe(packet, undefined)
-      return
-    }
-    if (packet.qos === 2) this.#parts.receiving.begin(session, packet.packetId, outcome)
-    this.#owe(packet, outcome)
-    if (this.#waiting === limits.maxWaitingPublishes) {
-      this.#log.debug({ event: 'connection.held' }, 'reading waits for COMMIT')
-    }
-  }
-
-  /**
-   * What waits for storage keeps the 64 KiB it was read in. Where many came in one read that is
-   * theirs; so that few cannot keep it, the first ones are copied.
-   */
-  #withOwnPayload(packet: PublishPacket): PublishPacket {
-    const { payload } = packet
-    if (payload.buffer.byteLength <= 4 * payload.length + SLACK_BYTES) return packet
-    if (this.#copiedOfChunk >= COPIED_OF_CHUNK) return packet
-    this.#copiedOfChunk++
-    const { topic, qos, dup, retain, packetId } = packet
-    return { topic, qos, dup, retain, packetId, payload: Buffer.from(payload) }
-  }
-
-  /** Acknowledges once `stored` settles; a message that was not taken ends the connection instead. */
-  #owe(packet: PublishPacket, stored: Promise<void> | undefined): void {
-    const settle =
-      packet.qos === 0
-        ? undefined
-        : this.#acknowledgements.owe(
-            packet.qos === 1 ? PacketType.PUBACK : PacketType.PUBREC,
-            packet.packetId,
-          )
-    if (stored === undefined) {
-      settle?.()
-      return
-    }
-    if (settle === undefined) {
-      // QoS 0 is stored but gates nothing; a drop was counted where it happened.
-      stored.catch(() => undefined)
-      return
-    }
-    const bytes = packet.payload.length
-    const held = this.mustWait
-    this.#waiting++
-    this.#waitingBytes += bytes
-    stored.then(
-      () => {
-        const waited = held || this.mustWait
-        this.#waiting--
-        this.#waitingBytes -= bytes
-        settle()
-        if (waited && !this.mustWait) this.#connection.serve()
-      },
-      (err: unknown) => {
-        this.#waiting--
-        this.#waitingBytes -= bytes
-        this.#connection.close('not_stored', err instanceof Error ? err.message : undefined)
-      },
-    )
-  }
-
-  #waitForRoom(frame: Frame): void {
-    this.#held.unshift(frame)
-    this.#untilRoom = true
-    this.#parts.inbound.onRoom(() => {
-      this.#untilRoom = false
-      this.#connection.serve()
-    })
   }
 
   #flow(outcome: 'done' | 'unknown' | 'wrong_flow', word: string): void {

@@ -5,6 +5,7 @@ import { App } from '../app/index.ts'
 import type { Config } from '../config/types.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
+import type { Ingest } from '../ingest/index.ts'
 import { DEMO_SITE, rowLine, runDemo } from './demo.ts'
 import { registrationOf } from './enrolment.ts'
 import {
@@ -56,13 +57,13 @@ export async function startNewcomer(options: NewcomerOptions): Promise<Newcomer>
     )
   }
   const files = await prepareFiles(directory, clock, log)
-  const app = await App.start({ config, clock, log, version })
-  if (app.ingest !== undefined && isOurs(config)) {
+  const enrol = async (ingest: Ingest): Promise<void> => {
+    if (!isOurs(config)) return
     const pem = await readFile(files.device.certificate, 'utf8')
-    await app.ingest.registerDevice(
-      registrationOf(EXAMPLE_TENANT, EXAMPLE_DEVICE, EXAMPLE_SITE, pem),
-    )
+    const device = registrationOf(EXAMPLE_TENANT, EXAMPLE_DEVICE, EXAMPLE_SITE, pem)
+    await ingest.registerDevice(device)
   }
+  const app = await App.start({ config, clock, log, version, enrol })
   const stopRenewing = clock.every(RENEW_EVERY_MS, () => {
     files.authority.renewDue().then(
       (changes) =>

@@ -1,0 +1,43 @@
+/**
+ * Whether a connection still lives: CONNECT in time, Keep Alive [MQTT-3.1.2-24], and a socket that
+ * takes what it is sent. Looked at about once a second, with times as coarse: an assignment for each
+ * packet is all it costs.
+ */
+
+/** A socket that took no byte for so long, with bytes waiting, is cut (Aedes: drainTimeout). */
+export const STALLED_MS = 60_000
+
+export class Liveness {
+  /** Milliseconds; 0: the client asked for none. */
+  keepAliveMs = 0
+  readonly #openedAt: number
+  #lastHeard: number
+  #lastProgress: number
+
+  constructor(now: number) {
+    this.#openedAt = now
+    this.#lastHeard = now
+    this.#lastProgress = now
+  }
+
+  /** A packet came. */
+  heard(now: number): void {
+    this.#lastHeard = now
+  }
+
+  /** The socket took bytes, or there are none for it. */
+  progressed(now: number): void {
+    this.#lastProgress = now
+  }
+
+  isLate(now: number, connectTimeoutMs: number): boolean {
+    return now - this.#openedAt > connectTimeoutMs
+  }
+
+  /** Why it is over, if so. */
+  failing(now: number): 'keep_alive_timeout' | 'too_slow' | undefined {
+    if (this.keepAliveMs > 0 && now - this.#lastHeard > this.keepAliveMs)
+      return 'keep_alive_timeout'
+    return now - this.#lastProgress > STALLED_MS ? 'too_slow' : undefined
+  }
+}
