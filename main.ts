@@ -10,11 +10,16 @@ import {
   errorLines,
   parseCommandLine,
 } from './config/index.ts'
+import { systemClock } from './core/clock.ts'
 import { OperationalError, codeOf } from './core/errors.ts'
 import { packageRoot } from './core/package-root.ts'
+import { runDb } from './start/db.ts'
+import { checkFile } from './start/check.ts'
+import { runExplain } from './start/explain.ts'
 import { checkHealth } from './start/health.ts'
 import { runPasswd } from './start/passwd.ts'
 import { runPki } from './start/pki.ts'
+import { runQuarantine } from './start/quarantine.ts'
 import { printRows } from './start/rows.ts'
 import { runMosquitto, runNewcomer } from './start/run.ts'
 import type { Command } from './config/index.ts'
@@ -39,22 +44,21 @@ async function run(command: Command, version: string): Promise<number> {
       return await runNewcomer({ data, verbosity: 'normal', demo: { devices, rate } }, version)
     }
     case 'check':
-      return await runMosquitto(
-        {
-          name: 'start',
-          as: 'mosquitto',
-          file: command.file,
-          ports: [],
-          verbosity: 'normal',
-          daemon: false,
-          data: undefined,
-          testConfig: true,
-          tlsKeylog: undefined,
-        },
-        version,
-      )
+      return checkFile({
+        file: command.file,
+        environment: process.env,
+        clock: systemClock,
+        asRoot: process.getuid?.() === 0,
+        write: (text) => void process.stdout.write(text),
+      })
+    case 'explain':
+      return runExplain(command, process.env, (text) => void process.stdout.write(text))
     case 'rows':
       return await printRows(command)
+    case 'quarantine':
+      return await runQuarantine(command.rest)
+    case 'db':
+      return await runDb(command.rest, { environment: process.env, stdout: process.stdout })
     case 'pki':
       return await runPki(command.rest)
     case 'passwd':

@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { stopChild } from './processes.ts'
+import { remembered, stopChild } from './processes.ts'
 
 export interface Midge {
   readonly pid: number
@@ -31,7 +31,8 @@ export async function startMidge(options: {
 }): Promise<Midge> {
   const { data, env = {}, nodeArgs = [], main = MAIN } = options
   const inherited = INHERITED.map((name) => [name, process.env[name]])
-  const child = spawn(process.execPath, [...nodeArgs, main, '--data', data], {
+  const args = [...nodeArgs, main, '--data', data]
+  const spawned = spawn(process.execPath, args, {
     env: {
       ...Object.fromEntries(inherited),
       MIDGE_MQTTS_LISTEN: 'loopback',
@@ -43,6 +44,7 @@ export async function startMidge(options: {
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  const child = remembered(spawned)
   const screen = await screenOf(child)
   const portOf = (pattern: RegExp) => Number(pattern.exec(screen)?.[1] ?? 0)
   const ports = {

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { packageRoot } from '../core/package-root.ts'
-import { runProgram, stopChild } from './processes.ts'
+import { remembered, runProgram, stopChild } from './processes.ts'
 
 /** What mqload reports of a process it watched, over the measured seconds only. */
 export interface Watched {
@@ -50,7 +50,8 @@ export class Mqload {
 
   /** Runs to its end, `seconds` at the most. Errors of the load are in the report, not thrown. */
   async run(args: readonly string[], seconds: number): Promise<LoadReport> {
-    const child = spawn(this.#program, [...args, '--quiet'], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const stdio = ['ignore', 'pipe', 'pipe'] as const
+    const child = remembered(spawn(this.#program, [...args, '--quiet'], { stdio: [...stdio] }))
     const timer = setTimeout(() => child.kill('SIGTERM'), seconds * 1000)
     const [out, err] = [textOf(child.stdout), textOf(child.stderr)]
     await once(child, 'close')
@@ -64,9 +65,10 @@ export class Mqload {
 
   /** Connections that do nothing until they are closed. */
   async hold(args: readonly string[], seconds: number): Promise<Idle> {
-    const child = spawn(this.#program, ['conn', ...args, '--hold', String(seconds)], {
+    const spawned = spawn(this.#program, ['conn', ...args, '--hold', String(seconds)], {
       stdio: ['ignore', 'ignore', 'pipe'],
     })
+    const child = remembered(spawned)
     const err = textOf(child.stderr)
     const ended = once(child, 'close')
     while (!err.text.includes('READY') && child.exitCode === null) {

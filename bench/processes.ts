@@ -13,13 +13,20 @@ const STOP_MS = 30_000
 
 /** Things to undo, last first, whatever happens in between. */
 export class Cleanup {
-  #steps: (() => unknown)[] = []
+  readonly #steps: (() => unknown)[] = []
+  #running: Promise<void> | undefined
 
   add(step: () => unknown): void {
     this.#steps.push(step)
   }
 
-  async run(): Promise<void> {
+  /** Once, however many ask for it: the end of the work and a signal may come together. */
+  run(): Promise<void> {
+    this.#running ??= this.#runSteps()
+    return this.#running
+  }
+
+  async #runSteps(): Promise<void> {
     for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
       try {
         await step()
@@ -60,6 +67,21 @@ function statOf(pid: number): { parent: number; ticks: number } | undefined {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0)
   return { parent: Number(fields[1]), ticks }
+}
+
+const running = new Set<ChildProcess>()
+
+/** Remembers a child until it ends, for `stopRunning`. */
+export function remembered<C extends ChildProcess>(child: C): C {
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+  return child
+}
+
+/** Ends every child that was remembered: for the end by a signal, wherever the benchmark is then. */
+export async function stopRunning(): Promise<void> {
+  // For PostgreSQL SIGINT is the fast shutdown; the others take it as SIGTERM.
+  await Promise.all([...running].map((child) => stopChild(child, 'SIGINT')))
 }
 
 /** Ends a child of ours and waits for it; kills it when it does not end. */

@@ -11,7 +11,7 @@ import { prepareDevices, type Devices } from './devices.ts'
 import { measureMemory, type MemoryRound } from './memory.ts'
 import { startMidge } from './midge.ts'
 import { buildMqload, Mqload } from './mqload.ts'
-import { Cleanup } from './processes.ts'
+import { Cleanup, stopRunning } from './processes.ts'
 import { publishReport } from './publish-report.ts'
 import {
   isComplete,
@@ -50,7 +50,11 @@ export async function benchmarkPublish(args: readonly string[]): Promise<boolean
   const mayBegin = () => performance.now() - began < LAST_BEGIN_MS
   const cleanup = new Cleanup()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void cleanup.run().then(() => process.exit(1)))
+    process.once(signal, () => {
+      void stopRunning()
+        .then(() => cleanup.run())
+        .then(() => process.exit(1))
+    })
   }
   try {
     const mqload = new Mqload(await buildMqload())
@@ -87,7 +91,9 @@ export async function benchmarkPublish(args: readonly string[]): Promise<boolean
     const versions = [...state, ...databases]
     const minutes = (performance.now() - began) / 60_000
     const text = publishReport({ options, rounds, memory, machine, versions, minutes })
-    say(`\n${text}\nwritten to ${await writeResult('publish', text)}`)
+    say(`\n${text}`)
+    const isWhole = options.rounds >= 3 && options.cases === CASES
+    say(isWhole ? `written to ${await writeResult('publish', text)}` : 'not written: no whole run')
     return rounds.every(isComplete)
   } finally {
     await cleanup.run()

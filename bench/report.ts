@@ -29,11 +29,13 @@ export function loadText(): string {
 }
 
 /**
- * Lines of a list: Node.js, OpenSSL; the state of the product. To be asked for before the run: people commit and compile meanwhile.
+ * Lines of a list: Node.js, OpenSSL, what the caller adds, the state of the product. To be asked for
+ * before the run: people commit and compile meanwhile.
  */
-export async function versionLines(): Promise<string[]> {
+export async function versionLines(more: readonly string[] = []): Promise<string[]> {
   return [
     `Node.js ${process.versions.node} with OpenSSL ${process.versions.openssl}`,
+    ...more,
     `Midge: ${await commitText()}; SHA-256 of the compiled files that ran: ${await digestOfProduct()}`,
   ]
 }

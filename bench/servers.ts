@@ -6,7 +6,7 @@ import { chown, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Client, type ClientConfig } from 'pg'
 import { freePort } from '../postgres/place.ts'
-import { runProgram, stopChild, type Cleanup } from './processes.ts'
+import { remembered, runProgram, stopChild, type Cleanup } from './processes.ts'
 
 export interface DatabaseServer {
   readonly name: string
@@ -83,6 +83,7 @@ export async function startSeparateServer(
     ...as,
     stdio: 'ignore',
   })
+  remembered(child)
   cleanup.add(() => stopChild(child, 'SIGINT'))
   const at = { host: '127.0.0.1', port, user: 'postgres', password }
   const client = await connectedOnceUp({ ...at, database: 'postgres' })
@@ -118,6 +119,8 @@ async function serverAt(
 
 async function connected(config: ClientConfig): Promise<Client> {
   const client = new Client(config)
+  // A query that is under way fails by itself; without a listener the end of the server would end us.
+  client.on('error', () => undefined)
   await client.connect()
   return client
 }

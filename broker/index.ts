@@ -30,8 +30,15 @@ import { Router, type Publication } from './router.ts'
 import { MemoryStore, type StoreCounts } from './store/index.ts'
 import { SysTopics } from './sys-topics.ts'
 
-export { compileAcl, type AccessRules } from './access/index.ts'
-export { PasswordAccounts } from './identity/index.ts'
+export {
+  compileAcl,
+  mayPublish,
+  mayReceive,
+  maySubscribe,
+  type AccessRules,
+  type Decision,
+} from './access/index.ts'
+export { identityOf, PasswordAccounts, type Identity } from './identity/index.ts'
 export type { Publication } from './router.ts'
 export type {
   Admission,

@@ -3,11 +3,12 @@
  * commands of our own. With `-c` or `-p` it starts as Mosquitto would; with neither, as newcomers
  * start it.
  */
-import { OperationalError } from '../core/errors.ts'
-import { EXIT } from './exit-codes.ts'
+import { Arguments, CommandLineError } from './arguments.ts'
 import { shown } from './lines.ts'
 import type { Verbosity } from './sections.ts'
 import { wholeNumber } from './settings/setting.ts'
+
+export { CommandLineError } from './arguments.ts'
 
 export interface StartCommand {
   readonly name: 'start'
@@ -25,8 +26,22 @@ export interface StartCommand {
   readonly tlsKeylog: string | undefined
 }
 
+export interface ExplainCommand {
+  readonly name: 'explain'
+  /** `tenant/device`, a user name, or `anonymous`. */
+  readonly identity: string
+  readonly access: 'publish' | 'subscribe'
+  readonly topic: string
+  readonly file: string
+  /** Undefined: each listener of the file. */
+  readonly listener: string | undefined
+  /** What `%c` stands for; undefined: no line with it matches. */
+  readonly clientId: string | undefined
+}
+
 export type Command =
   | StartCommand
+  | ExplainCommand
   | { readonly name: 'help' }
   | { readonly name: 'version' }
   | {
@@ -42,7 +57,7 @@ export type Command =
       readonly follow: boolean
       readonly data: string | undefined
     }
-  | { readonly name: 'pki' | 'passwd'; readonly rest: readonly string[] }
+  | { readonly name: 'pki' | 'passwd' | 'quarantine' | 'db'; readonly rest: readonly string[] }
   | { readonly name: 'check'; readonly file: string }
   /** Undefined: where the configuration opens HTTP. */
   | { readonly name: 'health'; readonly url: string | undefined }
@@ -54,8 +69,12 @@ Usage: midge [start] [-c config_file] [-p port] [-v] [-q] [-d] [--data dir]
        midge demo [--devices n] [--rate r] [--data dir]
        midge pki ...
        midge rows [--limit n] [--follow] [--data dir]
+       midge quarantine list|show|replay|discard ...
+       midge db init [--data dir]
        midge passwd ...
        midge check config_file
+       midge explain identity publish|subscribe topic -c config_file
+             [--listener name] [--client-id id]
        midge health [--url url]
 
  -c : read a mosquitto.conf and start as Mosquitto would. Without it, and without
@@ -73,22 +92,13 @@ Usage: midge [start] [-c config_file] [-p port] [-v] [-q] [-d] [--data dir]
  demo   : send telemetry from simulated devices.
  pki    : make and revoke certificates.
  rows   : show stored telemetry.
+ quarantine : look at rejected messages, try them again, discard them.
+ db     : make the tables in a database of your own.
  passwd : edit a password file.
- check  : the same as -c config_file --test-config.
+ check  : say what becomes of each line of a file, and what is dangerous in it.
+ explain: say whether tenant/device, an account or anonymous may do it, and by which line.
  health : ask a running broker; exit code 0 if it is ready.
 `
-
-/** Ends the process with EXIT.configuration. */
-export class CommandLineError extends OperationalError {
-  readonly exitCode = EXIT.configuration
-  /** The usage follows, on standard error; the message then has no timestamp. */
-  readonly withUsage: boolean
-
-  constructor(problem: string, withUsage = false) {
-    super('COMMAND_LINE', `Error: ${problem}`)
-    this.withUsage = withUsage
-  }
-}
 
 const MAX_PORTS = 10
 
@@ -107,42 +117,17 @@ export function parseCommandLine(argv: readonly string[]): Command {
       return parseRows(rest)
     case 'pki':
     case 'passwd':
+    case 'quarantine':
+    case 'db':
       return { name: first, rest }
     case 'check':
       return parseCheck(rest)
+    case 'explain':
+      return parseExplain(rest)
     case 'health':
       return parseHealth(rest)
     default:
       return parseStart(argv)
-  }
-}
-
-/** Walks over options; each takes what follows it from here. */
-class Arguments {
-  readonly #argv: readonly string[]
-  #next = 0
-
-  constructor(argv: readonly string[]) {
-    this.#argv = argv
-  }
-
-  /** Undefined at the end. */
-  take(): string | undefined {
-    return this.#argv[this.#next++]
-  }
-
-  /** The word behind an option, whatever it looks like. */
-  valueOf(option: string, what: string): string {
-    const value = this.take()
-    if (value !== undefined) return value
-    throw new CommandLineError(`${option} argument given, but no ${what} specified.`)
-  }
-
-  countOf(option: string): number {
-    const text = this.valueOf(option, 'number')
-    const value = wholeNumber(text)
-    if (value !== undefined && value > 0) return value
-    throw new CommandLineError(`${option} is "${shown(text)}", expected a whole number from 1.`)
   }
 }
 
@@ -255,6 +240,31 @@ function parseCheck(argv: readonly string[]): Command {
   if (isHelp(file)) return { name: 'help' }
   if (extra !== undefined) throw unknown(extra)
   return { name: 'check', file }
+}
+
+function parseExplain(argv: readonly string[]): Command {
+  const given = new Arguments(argv)
+  const words: string[] = []
+  let file: string | undefined
+  let listener: string | undefined
+  let clientId: string | undefined
+  for (let word = given.take(); word !== undefined; word = given.take()) {
+    if (isHelp(word)) return { name: 'help' }
+    if (word === '-c') file = given.valueOf(word, 'config file')
+    else if (word === '--listener') listener = given.valueOf(word, 'name')
+    else if (word === '--client-id') clientId = given.valueOf(word, 'id')
+    else if (word.startsWith('-') || words.length === 3) throw unknown(word)
+    else words.push(word)
+  }
+  const [identity, access, topic] = words
+  if (identity === undefined || topic === undefined) {
+    throw new CommandLineError('explain needs an identity, publish or subscribe, and a topic.')
+  }
+  if (access !== 'publish' && access !== 'subscribe') {
+    throw new CommandLineError(`explain "${shown(access ?? '')}", expected publish or subscribe.`)
+  }
+  if (file === undefined) throw new CommandLineError('explain needs -c config_file.')
+  return { name: 'explain', identity, access, topic, file, listener, clientId }
 }
 
 function parseHealth(argv: readonly string[]): Command {

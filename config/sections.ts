@@ -167,6 +167,7 @@ export function ingestOf(
     timestamps: { numeric: values.of(INGEST.numericTs), clamp: values.of(INGEST.clampTs) },
     connectionEvents: values.of(INGEST.connectionEvents) === 'on',
     auditTelemetry: values.of(INGEST.auditTelemetry) === 'on',
+    messageKey: values.of(INGEST.messageKey) === 'on',
     statisticsEverySeconds: values.of(PLATFORM.logStatsEverySeconds),
   }
 }

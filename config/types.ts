@@ -220,6 +220,8 @@ export interface IngestConfig {
   readonly connectionEvents?: boolean
   /** A row of audit_log for each stored message too. Default false. */
   readonly auditTelemetry?: boolean
+  /** Store no message twice that is sent again; INSERT instead of COPY. Default false. */
+  readonly messageKey?: boolean
   /** Seconds between two lines of statistics; absent or 0: none. */
   readonly statisticsEverySeconds?: number
 }

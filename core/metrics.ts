@@ -64,6 +64,10 @@ export function createMetrics() {
       registers,
     }),
     ingestRowsCommitted: counter('ingest_rows_committed_total', 'Telemetry rows committed'),
+    ingestDuplicates: counter(
+      'ingest_duplicates_total',
+      'Messages sent again that were stored already (MIDGE_MESSAGE_KEY)',
+    ),
     ingestRowsIsolated: counter(
       'ingest_rows_isolated_total',
       'Rows PostgreSQL refused, quarantined',

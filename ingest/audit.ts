@@ -83,11 +83,12 @@ export class AuditLog {
     const present = [...COLUMNS].filter(([name]) => columns.has(name))
     const names = present.map(([name]) => `"${name}"`).join(', ')
     const record = present.map(([name, type]) => `"${name}" ${type}`).join(', ')
-    const write = (events: readonly Dated[]) =>
-      database.runBlock(
+    const write = async (events: readonly Dated[]) => {
+      await database.runBlock(
         `INSERT INTO audit_log (${names}) SELECT ${names} FROM jsonb_to_recordset(
          ${literal(JSON.stringify(events.map(recordOf)))}::jsonb) AS r (${record})`,
       )
+    }
     this.#journal = columns.has('event_type')
       ? new Journal<Dated>({ ...parts, name: 'audit', write })
       : undefined

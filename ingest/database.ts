@@ -85,9 +85,14 @@ export class Database {
    * Several statements without parameters as one message: one round trip, and one transaction,
    * since PostgreSQL takes them as an implicit block. Whatever comes from outside must have gone
    * through `literal`.
+   *
+   * @returns the rows that the last statement wrote
    */
-  async runBlock(sql: string): Promise<void> {
-    await this.run((client) => client.query(`${this.setTimeout}; ${sql}`))
+  async runBlock(sql: string): Promise<number> {
+    const results: unknown = await this.run((client) => client.query(`${this.setTimeout}; ${sql}`))
+    const last: unknown = Array.isArray(results) ? results.at(-1) : results
+    if (typeof last !== 'object' || last === null || !('rowCount' in last)) return 0
+    return typeof last.rowCount === 'number' ? last.rowCount : 0
   }
 
   /** Rows of one statement in a transaction of its own. */

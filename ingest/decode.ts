@@ -13,6 +13,7 @@ import {
   UNSTORABLE_TEXT,
   type Field,
 } from './json-scanner.ts'
+import { messageKey } from './message-key.ts'
 import { clamped, numericTimestamp } from './numeric-timestamp.ts'
 import { deviceKey } from './registry/device-key.ts'
 import type { Location, Reason, Row, Telemetry } from './telemetry.ts'
@@ -33,6 +34,8 @@ export interface Message {
   readonly invalidField: 'site_id' | 'seq' | 'metrics' | undefined
   /** `ts`, or else the time of receipt. */
   readonly time: Timestamp
+  /** `time` is what the payload says, not the time of receipt. */
+  readonly hasOwnTime: boolean
   readonly seq: Row['seq']
   readonly metrics: Uint8Array
   /** Member `provision_token`; undefined when absent or empty. `false`: of no text at all. */
@@ -66,6 +69,8 @@ export function decode(
   const seq = seqOf(payload)
   const metrics = metricsOf(payload)
   const token = textOf(payload, FIELD.provisionToken)
+  const sent = sentAt(payload, times)
+  const time = timeOfReceiptOr(sent, telemetry.receivedAt, times)
   let invalidField: Message['invalidField']
   if (site === UNFIT) invalidField = 'site_id'
   else if (seq === UNFIT) invalidField = 'seq'
@@ -77,7 +82,8 @@ export function decode(
     claimedTenant: tenant === UNFIT ? false : tenant,
     siteId: site === UNFIT ? '' : site,
     invalidField,
-    time: timeOfReceiptOr(sentAt(payload, times), telemetry.receivedAt, times),
+    time,
+    hasOwnTime: sent !== undefined && time.ms === sent.ms && time.us === sent.us,
     seq: seq === UNFIT ? null : seq,
     metrics: metrics === UNFIT ? EMPTY_METRICS : metrics,
     token: token === UNFIT ? false : token,
@@ -85,8 +91,8 @@ export function decode(
   }
 }
 
-/** Only for a Message that passed every check. */
-export function rowOf(message: Message): Row {
+/** Only for a Message that passed every check. `keyed`: with a message key, where it may have one. */
+export function rowOf(message: Message, keyed = false): Row {
   const { telemetry } = message
   return {
     tenantId: telemetry.tenantId,
@@ -97,6 +103,7 @@ export function rowOf(message: Message): Row {
     seq: message.seq,
     metrics: message.metrics,
     publisher: telemetry.publisher,
+    ...(keyed && message.hasOwnTime ? { messageKey: messageKey(telemetry) } : {}),
   }
 }
 

@@ -34,3 +34,13 @@ export class SchemaUnusable extends OperationalError {
     super('SCHEMA_UNUSABLE', `${problem}; create the tables, or let ingest create them in its own`)
   }
 }
+
+/** Table `schema_migrations` is there: another migrator makes the tables of this database. */
+export class SchemaForeign extends OperationalError {
+  constructor() {
+    super(
+      'SCHEMA_FOREIGN',
+      'table schema_migrations exists: this database has a migrator of its own, which makes its tables; nothing was created',
+    )
+  }
+}

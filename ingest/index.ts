@@ -7,17 +7,32 @@ import type { Metrics } from '../core/metrics.ts'
 import { Database, waitForDatabase } from './database.ts'
 import { inspectDownlink, type DownlinkTables } from './downlink/tables.ts'
 import { durabilityWarnings } from './durability.ts'
-import { DatabaseUnreachable, SchemaUnusable } from './errors.ts'
+import { DatabaseUnreachable } from './errors.ts'
 import { migrate } from './migrate.ts'
 import { Registry } from './registry/index.ts'
-import { inspectRegistry, isUsable, type RegistrySchema } from './registry/registry-schema.ts'
+import { wantedRegistry, type RegistrySchema } from './registry/registry-schema.ts'
 import { RunningIngest, type Ingest } from './running.ts'
 import { inspectSchema, type Schema } from './schema.ts'
 
 export type { AuditEvent } from './audit.ts'
 export type { DeviceApi, DesiredShadow, TokenDevice } from './downlink/device-api.ts'
 export type { DeviceReport } from './downlink/report.ts'
+export {
+  initDatabase,
+  type InitialisedDatabase,
+} from './database-init.ts'
 export { IngestOverloaded, IngestStopped } from './errors.ts'
+export {
+  openQuarantine,
+  type OpenQuarantine,
+} from './quarantine-access.ts'
+export type { ReplayOutcome } from './quarantine-replay.ts'
+export {
+  isEventId,
+  type QuarantinedEvent,
+  type QuarantinedMessage,
+  type QuarantineFilter,
+} from './quarantine-review.ts'
 export { readLastRows, type StoredRow } from './reader.ts'
 export type { Barred, ConnectDecision, DeviceStatus } from './registry/connections.ts'
 export type { CertificateName, DeviceName } from './registry/records.ts'
@@ -58,7 +73,7 @@ export async function createIngest(options: {
   const failure = await waitForDatabase(
     async () => {
       if (config.database.migrate) await migrate(database, log)
-      registrySchema = await registryOf(config, database)
+      registrySchema = await wantedRegistry(config, database)
       schema = await inspectSchema(database)
       tables = await inspectDownlink(database)
     },
@@ -78,23 +93,14 @@ export async function createIngest(options: {
       'no table quarantine_events: rejections are counted only',
     )
   }
+  if (config.messageKey === true && !schema.telemetryHasMessageKey) {
+    log.warn(
+      { event: 'message_key.missing' },
+      'table telemetry has no column message_key with its unique index: a message sent again is stored again',
+    )
+  }
   const registry = await startRegistry(options, database, registrySchema)
   return new RunningIngest({ ...options, database, schema, tables, registry, warnings })
-}
-
-/** Undefined: the registry is not asked. @throws SchemaUnusable when it is to be and cannot be */
-async function registryOf(
-  { registry }: IngestConfig,
-  database: Database,
-): Promise<RegistrySchema | undefined> {
-  if (registry === undefined || registry.mode === 'off') return undefined
-  const schema = await inspectRegistry(database)
-  if (isUsable(schema)) return schema
-  // A table that is there and lacks a column is a mistake; none at all is a database without one.
-  if (registry.mode === 'auto' && schema.deviceRegistry.size === 0) return undefined
-  throw new SchemaUnusable(
-    'there is no table device_registry with tenant_id, device_id, site_id and status',
-  )
 }
 
 async function startRegistry(

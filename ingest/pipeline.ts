@@ -24,7 +24,7 @@ import type { Turn, Turns } from './turns.ts'
 const RECORD_BYTES = 512
 
 export interface PipelineParts {
-  readonly config: Pick<IngestConfig, 'acknowledge' | 'timestamps'>
+  readonly config: Pick<IngestConfig, 'acknowledge' | 'timestamps' | 'messageKey'>
   readonly checks: readonly Check[]
   readonly turns: Turns
   readonly rows: Pick<RowsWriter, 'push'>
@@ -128,7 +128,11 @@ export class Pipeline {
 
   #accept(message: Message, turn: Turn): void {
     this.#parts.registry?.accepted(message)
-    this.#parts.rows.push({ telemetry: message.telemetry, row: rowOf(message), turn })
+    this.#parts.rows.push({
+      telemetry: message.telemetry,
+      row: rowOf(message, this.#parts.config.messageKey),
+      turn,
+    })
   }
 
   #reject(telemetry: Telemetry, turn: Turn, reason: Reason): void {

@@ -1,4 +1,5 @@
 /** How many messages of a tenant were rejected in a minute and why: `quarantine_counters_minute`. */
+import type { PoolClient } from 'pg'
 import type { Log } from '../core/log.ts'
 import type { Database } from './database.ts'
 import type { LogLimit } from './log-limit.ts'
@@ -77,28 +78,41 @@ export class QuarantineCounters {
     }
   }
 
-  /** Tenants and keys in one order everywhere, so that two processes cannot wait for each other. */
   async #write(byTenant: ReadonlyMap<string, readonly Count[]>): Promise<void> {
     await this.#database.run(async (client) => {
       await client.query(`BEGIN; ${this.#database.setTimeout}`)
-      for (const [tenantId, counts] of [...byTenant].sort(([a], [b]) => (a < b ? -1 : 1))) {
-        // Row-level security lets a tenant's counters be written only in the tenant's name.
-        await client.query(`SELECT set_config('app.tenant_id', $1, true)`, [tenantId])
-        await client.query(
-          `INSERT INTO quarantine_counters_minute AS c (bucket_minute, tenant_id, reason, cnt)
-           SELECT u.minute, $1, u.reason, u.cnt
-             FROM unnest($2::timestamptz[], $3::text[], $4::bigint[]) AS u (minute, reason, cnt)
-            ORDER BY 1, 3
-           ON CONFLICT (bucket_minute, tenant_id, reason) DO UPDATE SET cnt = c.cnt + excluded.cnt`,
-          [
-            tenantId,
-            counts.map(({ minute }) => formatTimestamp({ ms: minute, us: 0 })),
-            counts.map(({ reason }) => reason),
-            counts.map(({ count }) => count),
-          ],
-        )
+      try {
+        await this.#upsert(client, byTenant)
+        await client.query('COMMIT')
+      } catch (err) {
+        // A connection that goes back to the pool must not be inside a failed transaction.
+        await client.query('ROLLBACK').catch(() => undefined)
+        throw err
       }
-      await client.query('COMMIT')
     })
+  }
+
+  /** Tenants and keys in one order everywhere, so that two processes cannot wait for each other. */
+  async #upsert(
+    client: PoolClient,
+    byTenant: ReadonlyMap<string, readonly Count[]>,
+  ): Promise<void> {
+    for (const [tenantId, counts] of [...byTenant].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      // Row-level security lets a tenant's counters be written only in the tenant's name.
+      await client.query(`SELECT set_config('app.tenant_id', $1, true)`, [tenantId])
+      await client.query(
+        `INSERT INTO quarantine_counters_minute AS c (bucket_minute, tenant_id, reason, cnt)
+         SELECT u.minute, $1, u.reason, u.cnt
+           FROM unnest($2::timestamptz[], $3::text[], $4::bigint[]) AS u (minute, reason, cnt)
+          ORDER BY 1, 3
+         ON CONFLICT (bucket_minute, tenant_id, reason) DO UPDATE SET cnt = c.cnt + excluded.cnt`,
+        [
+          tenantId,
+          counts.map(({ minute }) => formatTimestamp({ ms: minute, us: 0 })),
+          counts.map(({ reason }) => reason),
+          counts.map(({ count }) => count),
+        ],
+      )
+    }
   }
 }

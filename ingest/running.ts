@@ -192,9 +192,10 @@ export class RunningIngest implements Ingest {
       audit: this.#beside.audit,
       around: around(),
     })
+    const duplicates = config.messageKey === true ? metrics.ingestDuplicates : undefined
     this.#rows = new RowsWriter({
       ...shared,
-      store: new TelemetryStore(database, schema, log),
+      store: new TelemetryStore(database, schema, log, duplicates),
       committed: (rows) => {
         this.#notifier.committed(rows)
         this.#beside.committed(rows)

@@ -9,6 +9,8 @@ export interface Schema {
   /** Every column of a row has exactly the type whose binary form we write. */
   readonly telemetryTakesBinary: boolean
   readonly telemetryHasPublisher: boolean
+  /** Column `message_key`, and the unique index that lets no row in twice. */
+  readonly telemetryHasMessageKey: boolean
   /** Rows of `telemetry` are gone after a crash of the server. */
   readonly telemetryIsUnlogged: boolean
   /** Of `quarantine_events`; empty when there is no such table. */
@@ -53,13 +55,29 @@ export async function inspectSchema(database: Database): Promise<Schema> {
     throw new SchemaUnusable(`table telemetry has no column ${missing.join(', ')}`)
   }
   const publisher = telemetry.get('publisher')
+  const hasKeyColumn = telemetry.get('message_key')?.type === 'uuid'
   return {
     telemetryTakesBinary: [...TELEMETRY].every(([name, types]) =>
       types.includes(telemetry.get(name)?.type ?? ''),
     ),
     telemetryHasPublisher: publisher !== undefined && TEXT.includes(publisher.type),
+    telemetryHasMessageKey: hasKeyColumn && (await hasKeyIndex(database)),
     telemetryIsUnlogged: telemetry.get('time')?.persistence === 'u',
     quarantineColumns: new Set(of('quarantine_events').keys()),
     hasQuarantineCounters: of('quarantine_counters_minute').size > 0,
   }
+}
+
+/** What `ON CONFLICT ("time", message_key)` needs to be taken: exactly that index, of no other rows. */
+async function hasKeyIndex(database: Database): Promise<boolean> {
+  const found = await database.rows(
+    `SELECT 1 FROM pg_index i
+      WHERE i.indrelid = to_regclass('telemetry') AND i.indisunique AND i.indisvalid
+        AND i.indnkeyatts = 2 AND i.indexprs IS NULL
+        AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) = '(message_key IS NOT NULL)')
+        AND (SELECT array_agg(a.attname::text ORDER BY a.attname) FROM pg_attribute a
+              WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[]))
+            = ARRAY['message_key', 'time']`,
+  )
+  return found.length > 0
 }

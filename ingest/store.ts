@@ -19,19 +19,35 @@ export interface RowStore {
  */
 const NOT_BY_COPY: ReadonlySet<string> = new Set(['0A000', '42809', '22P03', '22P04'])
 
+/** Counts rows that were there already. */
+interface Duplicates {
+  inc(count: number): void
+}
+
+/** No other unique index: what that refuses is a mistake, and goes to quarantine. */
+const ON_CONFLICT = ` ON CONFLICT ("time", message_key) WHERE message_key IS NOT NULL DO NOTHING`
+
 export class TelemetryStore implements RowStore {
   readonly #database: Database
   readonly #log: Log
   readonly #withPublisher: boolean
   readonly #columns: string
+  readonly #duplicates: Duplicates | undefined
   #copies: boolean
 
-  constructor(database: Database, schema: Schema, log: Log) {
+  /** @param duplicates undefined: rows have no message key */
+  constructor(database: Database, schema: Schema, log: Log, duplicates?: Duplicates) {
     this.#database = database
     this.#log = log
     this.#withPublisher = schema.telemetryHasPublisher
-    this.#copies = schema.telemetryTakesBinary
-    this.#columns = [...COLUMNS, ...(this.#withPublisher ? ['publisher'] : [])].join(', ')
+    this.#duplicates = schema.telemetryHasMessageKey ? duplicates : undefined
+    // A COPY knows no ON CONFLICT.
+    this.#copies = schema.telemetryTakesBinary && this.#duplicates === undefined
+    this.#columns = [
+      ...COLUMNS,
+      ...(this.#withPublisher ? ['publisher'] : []),
+      ...(this.#duplicates === undefined ? [] : ['message_key']),
+    ].join(', ')
   }
 
   /** By COPY; by INSERT once the table has refused a COPY, and from then on. */
@@ -67,14 +83,22 @@ export class TelemetryStore implements RowStore {
     })
   }
 
-  /** All rows as one JSON text: the only form in which a block without parameters can carry them. */
   async #insertOnly(rows: readonly Row[]): Promise<void> {
+    const stored = await this.#database.runBlock(this.insertSql(rows))
+    if (stored < rows.length) this.#duplicates?.inc(rows.length - stored)
+  }
+
+  /**
+   * One statement that inserts the rows, for a transaction of the caller's. They are one JSON text in
+   * it: the only form in which a block without parameters can carry them.
+   */
+  insertSql(rows: readonly Row[]): string {
     const json = `[${rows.map((row) => this.#jsonOf(row)).join(',')}]`
-    await this.#database.runBlock(
-      `INSERT INTO telemetry (${this.#columns}) SELECT ${this.#columns} FROM jsonb_to_recordset(
+    return `INSERT INTO telemetry (${this.#columns}) SELECT ${this.#columns} FROM jsonb_to_recordset(
        ${literal(json)}::jsonb) AS r ("time" timestamptz, tenant_id text, device_id text,
-       site_id text, msg_type text, seq bigint, metrics jsonb, publisher text)`,
-    )
+       site_id text, msg_type text, seq bigint, metrics jsonb, publisher text, message_key uuid)${
+         this.#duplicates === undefined ? '' : ON_CONFLICT
+       }`
   }
 
   #jsonOf(row: Row): string {
@@ -85,6 +109,7 @@ export class TelemetryStore implements RowStore {
       site_id: row.siteId,
       msg_type: row.msgType,
       publisher: publisherText(row.publisher),
+      message_key: row.messageKey,
     })
     // Spliced in as they are: numbers that no double holds.
     return `${fields.slice(0, -1)},"seq":${row.seq},"metrics":${Buffer.from(row.metrics).toString()}}`

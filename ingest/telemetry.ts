@@ -51,6 +51,8 @@ export interface Row {
   /** The JSON text of an object, UTF-8, as it was sent. */
   readonly metrics: Uint8Array
   readonly publisher: Publisher
+  /** A row with the same time and key is not stored a second time. Text of a uuid. */
+  readonly messageKey?: string
 }
 
 /** Degrees as they were sent; finite, not otherwise checked. */

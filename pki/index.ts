@@ -16,6 +16,7 @@ export {
 export type { AuthorityFiles, KeyType } from './authority-files.ts'
 export { REFUSALS, type Refusal, type RevocationPolicy } from './chain.ts'
 export { PKI_USAGE, type PkiCommandContext, runPkiCommand } from './cli.ts'
+export { type ParsedCrl, parseCrl } from './crl.ts'
 export type { RevocationReason } from './crl-generator.ts'
 export { type CrlFileStatus, CrlSources, type CrlSourcesOptions } from './crl-sources.ts'
 export {
@@ -26,6 +27,7 @@ export {
   type RevocationStatus,
 } from './crl-store.ts'
 export { AuthorityError, CertificateRejected, CrlRejected } from './errors.ts'
+export { looksLikePem, readPem } from './pem.ts'
 export {
   createPki,
   type Pki,

@@ -96,12 +96,10 @@ function hasRegistry(aedes: object): aedes is Registry {
 
 export class Engine {
   readonly #aedes: Aedes
-  readonly #persistence: ControlPersistence
   readonly #log: Log
 
-  private constructor(aedes: Aedes, persistence: ControlPersistence, log: Log) {
+  private constructor(aedes: Aedes, log: Log) {
     this.#aedes = aedes
-    this.#persistence = persistence
     this.#log = log
   }
 
@@ -110,19 +108,18 @@ export class Engine {
    * @throws OperationalError `ENGINE_CHANGED` when this is not the Aedes the module was written for
    */
   static async start(store: MemoryStore, log: Log, id: string): Promise<Engine> {
-    const persistence = new ControlPersistence(store)
     const aedes = await Aedes.createBroker({
       id,
       concurrency: 1,
       // Heartbeats serve clusters of Aedes; four times this still has to fit a timer (2^31 - 1 ms).
       heartbeatInterval: 500_000_000,
       mq: silentEmitter,
-      persistence,
+      persistence: new ControlPersistence(store),
       authorizePublish: (client, packet, done) => {
         void sendWill(streamOf(client), packet, log).then(() => done(null))
       },
     })
-    const engine = new Engine(aedes, persistence, log)
+    const engine = new Engine(aedes, log)
     engine.#assertMembers()
     engine.#listen()
     return engine
@@ -154,10 +151,10 @@ export class Engine {
       const stream = streamOf(client)
       if (stream === undefined) return
       if (stream.destroyed) {
-        // Its socket went while Aedes was on the way here. Aedes 1.2.0 has closed it already, does
-        // not look, and would keep it, and its Will, for ever.
+        // Its socket went while Aedes was on the way here. Aedes 1.2.0 does not look, and would keep
+        // it for ever; its CONNECT was never accepted, so that no Will is owed.
+        if (hasDisconnectFlag(client)) client._disconnected = true
         if (hasRegistry(this.#aedes)) this.#aedes.unregisterClient(client)
-        void this.#persistence.delWill(client)
         return
       }
       try {
@@ -169,7 +166,8 @@ export class Engine {
       }
     })
     this.#aedes.on('connackSent', (packet, client) => {
-      if (packet.returnCode === 0) streamOf(client)?.handlers.acknowledged()
+      const stream = streamOf(client)
+      if (packet.returnCode === 0 && stream?.destroyed === false) stream.handlers.acknowledged()
     })
     const failed = (_client: Client, err: Error) =>
       this.#log.debug({ event: 'engine.clientFailed', err: err.message }, 'engine closed a client')

@@ -28,6 +28,8 @@ export const MESSAGE_OVERHEAD_BYTES = 512
 
 /** A payload may hold on to this much more than itself before it is copied. */
 const SLACK_BYTES = 256
+/** Less than this is not worth a copy while a message is in flight. */
+const WORTH_RELEASING_BYTES = 8192
 
 class StoredMessage implements Message {
   readonly topic: string
@@ -67,15 +69,15 @@ export function createMessage(fields: {
 
 /**
  * For a message that stays until it is acknowledged: its payload lets go of the 64 KiB a socket was
- * read in. Small ones share Node's 8 KiB pool, which costs a tenth of an allocation of their own.
- * Hot path; copies at most once per message.
+ * read in. Hot path; copies at most once per message, into memory of its own: the pool that small
+ * Buffers share has 64 KiB itself from Node 24 on.
  */
 export function releaseChunk(message: Message): void {
   if (!(message instanceof StoredMessage)) return
   const { payload } = message
   const pinned = payload.buffer.byteLength
-  if (pinned > Buffer.poolSize && pinned > 2 * payload.length)
-    message.payload = Buffer.from(payload)
+  if (pinned <= WORTH_RELEASING_BYTES || pinned <= 2 * payload.length) return
+  message.payload = copyOf(payload)
 }
 
 /**
@@ -86,7 +88,11 @@ export function ownPayload(message: Message): void {
   if (!(message instanceof StoredMessage)) return
   const { payload } = message
   if (payload.buffer.byteLength <= 2 * payload.length + SLACK_BYTES) return
+  message.payload = copyOf(payload)
+}
+
+function copyOf(payload: Buffer): Buffer {
   const own = Buffer.allocUnsafeSlow(payload.length)
   payload.copy(own)
-  message.payload = own
+  return own
 }

@@ -60,6 +60,11 @@ export const INGEST = {
     meaning:
       'PUBACK after COMMIT, or already when the record is queued: then an acknowledged record can be lost',
   }),
+  messageKey: choice('MIDGE_MESSAGE_KEY', ['off', 'on'], {
+    default: 'off',
+    meaning:
+      'Store a message with a ts of its own once, however often it is sent, where telemetry has a column message_key; slower: INSERT instead of COPY',
+  }),
   registry: choice('MIDGE_REGISTRY', ['auto', 'on', 'off'], {
     default: 'auto',
     meaning:

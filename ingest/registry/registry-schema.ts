@@ -3,7 +3,9 @@
  * written: databases of several generations and several ways of separating tenants are in use. Looked
  * at when ingest starts, and again when a table or column turns out to be gone.
  */
+import type { IngestConfig } from '../../config/types.ts'
 import type { Database } from '../database.ts'
+import { SchemaUnusable } from '../errors.ts'
 import { sqlstateOf } from '../sqlstate.ts'
 import { blockRows, PLAIN, preamble, type Access } from './block.ts'
 
@@ -63,6 +65,21 @@ export async function inspectRegistry(database: Database): Promise<RegistrySchem
 /** Table device_registry is there, with what every decision needs. */
 export function isUsable({ deviceRegistry }: RegistrySchema): boolean {
   return REQUIRED.every((name) => deviceRegistry.has(name))
+}
+
+/** Undefined: the registry is not asked. @throws SchemaUnusable when it is to be and cannot be */
+export async function wantedRegistry(
+  { registry }: Pick<IngestConfig, 'registry'>,
+  database: Database,
+): Promise<RegistrySchema | undefined> {
+  if (registry === undefined || registry.mode === 'off') return undefined
+  const schema = await inspectRegistry(database)
+  if (isUsable(schema)) return schema
+  // A table that is there and lacks a column is a mistake; none at all is a database without one.
+  if (registry.mode === 'auto' && schema.deviceRegistry.size === 0) return undefined
+  throw new SchemaUnusable(
+    'there is no table device_registry with tenant_id, device_id, site_id and status',
+  )
 }
 
 /** As the login role if it sees every row; else as the role that reads all tenants, or one of them. */

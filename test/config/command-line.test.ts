@@ -32,6 +32,11 @@ const WRONG: readonly (readonly [line: string, message: string, withUsage?: true
   ['rows 5', "Error: Unknown option '5'.", true],
   ['check', 'Error: check given, but no config file specified.'],
   ['check a b', "Error: Unknown option 'b'.", true],
+  ['explain a publish', 'Error: explain needs an identity, publish or subscribe, and a topic.'],
+  ['explain a read t -c f', 'Error: explain "read", expected publish or subscribe.'],
+  ['explain a publish t', 'Error: explain needs -c config_file.'],
+  ['explain a publish t u', "Error: Unknown option 'u'.", true],
+  ['explain a publish t -c', 'Error: -c argument given, but no config file specified.'],
   ['health localhost', "Error: Unknown option 'localhost'.", true],
   ['health --url', 'Error: --url argument given, but no URL specified.'],
   ['health --url localhost:8080', 'Error: --url is "localhost:8080", expected an http:// URL.'],
@@ -132,6 +137,15 @@ test('the other commands take their own options', () => {
   assert.deepEqual(parse('pki issue -h --x y'), { name: 'pki', rest: ['issue', '-h', '--x', 'y'] })
   assert.deepEqual(parse('passwd'), { name: 'passwd', rest: [] })
   assert.deepEqual(parse('check /etc/m.conf'), { name: 'check', file: '/etc/m.conf' })
+  assert.deepEqual(parse('explain a/b publish t -c f --listener 8883 --client-id x'), {
+    name: 'explain',
+    identity: 'a/b',
+    access: 'publish',
+    topic: 't',
+    file: 'f',
+    listener: '8883',
+    clientId: 'x',
+  })
   assert.deepEqual(parse('health'), { name: 'health', url: undefined })
   assert.deepEqual(parse('health --url http://h:1/ready'), {
     name: 'health',
@@ -141,7 +155,7 @@ test('the other commands take their own options', () => {
 
 test('the usage names every command and option', () => {
   const names =
-    'start demo pki rows passwd check health -c -p -v -q -d -h --data --test-config --tls-keylog --version --devices --rate --limit --follow --url'
+    'start demo pki rows passwd check explain health --listener --client-id -c -p -v -q -d -h --data --test-config --tls-keylog --version --devices --rate --limit --follow --url'
   for (const name of names.split(' ')) assert.ok(USAGE.includes(name), name)
 })
 

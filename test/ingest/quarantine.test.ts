@@ -191,6 +191,24 @@ test('counters that cannot be written are kept while the server is away, dropped
   ])
 })
 
+test('a counter that PostgreSQL refuses does not cost the connection, which comes back fit for use', async (t) => {
+  const opened = await openDatabase(t, {
+    prepare: `ALTER TABLE quarantine_counters_minute ADD CHECK (reason <> 'INVALID_PAYLOAD')`,
+  })
+  const pid = 'SELECT pg_backend_pid() AS pid'
+  const before = await opened.database.rows(pid)
+  const counters = countersOf(opened)
+  counters.add(NOON, 'acme', 'INVALID_PAYLOAD')
+  await counters.flush()
+  assert.equal(opened.log.last('counters.failed')?.['level'], 'warn')
+  assert.deepEqual(await opened.database.rows(pid), before)
+  counters.add(NOON, 'acme', 'INVALID_JSON')
+  await counters.flush()
+  assert.deepEqual(await opened.query(COUNTS), [
+    { minute: '12:00:00', tenant_id: 'acme', reason: 'INVALID_JSON', cnt: 1 },
+  ])
+})
+
 test('the identity of the connection is told as kind and name', async (t) => {
   const opened = await openDatabase(t)
   const store = await storeOf(opened)

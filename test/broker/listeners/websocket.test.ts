@@ -372,7 +372,8 @@ test('a peer that goes on after a forbidden message is not listened to', async (
   const { _socket } = webSocket as unknown as { _socket: { write(bytes: Buffer): void } }
   const masked = (opcode: number, bytes: Buffer) =>
     Buffer.concat([Buffer.of(0x80 | opcode, 0x80 | bytes.length, 0, 0, 0, 0), bytes])
-  _socket.write(Buffer.concat([masked(1, message(1)), masked(2, message(2))]))
+  const texts = Array.from({ length: 5 }, () => masked(1, message(1)))
+  _socket.write(Buffer.concat([...texts, masked(2, message(2)), ...texts]))
   await remembering.until('connection.closed', { reason: 'malformed_packet' })
   await bystander.ping()
   assert.deepEqual(bystander.unread, [])
