@@ -4,7 +4,8 @@
 #   test_mtls_device.sh TENANT DEVICE [HOST [PORT]]
 #
 # HOST localhost, PORT 8883. CERT_DIR (./certs) holds ca.crt, device-ca.crt and device-ca.key; SITE
-# (the tenant) is the message's site_id. The certificate lives a day, in a directory removed at the end.
+# (the tenant) is the message's site_id; PROVISION_TOKEN is sent along when it is set. The certificate
+# lives a day, in a directory removed at the end.
 #
 # A PUBACK means the message was stored: as telemetry, if the device is registered with this site, and
 # else among quarantine_events with the reason.
@@ -37,7 +38,8 @@ for id in "$tenant" "$device"; do
   '' | *[/+#]* | *[[:cntrl:]]*) fail "\"$id\" is no tenant or device: not empty, none of / + #" ;;
   esac
 done
-case "$site" in *[\"\\]*) fail "SITE holds a quote or a backslash" ;; esac
+token=${PROVISION_TOKEN:-}
+case "$site$token" in *[\"\\]*) fail "SITE or PROVISION_TOKEN holds a quote or a backslash" ;; esac
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -64,7 +66,8 @@ found=$(openssl x509 -in "$work/device.crt" -noout -subject -nameopt 'utf8,sep_m
 echo "ok: certificate with CN=$found"
 
 topic="tenant/$tenant/device/$device/telemetry"
-payload=$(printf '{"version":"1","site_id":"%s","seq":1,"metrics":{"temp_c":21.5}}' "$site")
+payload=$(printf '{"version":"1","site_id":"%s","seq":1,"metrics":{"temp_c":21.5}%s}' "$site" \
+  "${token:+,\"provision_token\":\"$token\"}")
 mosquitto_pub -V mqttv311 -h "$host" -p "$port" --cafile "$cert_dir/ca.crt" \
   --cert "$work/device.crt" --key "$work/device.key" -i "mtls-test-$$" \
   -q 1 -t "$topic" -m "$payload" || fail "$host:$port did not take the message"

@@ -280,9 +280,9 @@ test('the checks of a platform that replaces Mosquitto', { skip, timeout: 180_00
     '10: the test script makes a certificate with the whole CN and publishes',
     async () => {
       await register(query, 'pump-10', { token: 'tok-10' })
-      const script = join(packageRoot(), 'scripts', 'test_mtls_device.sh')
+      const script = join(packageRoot(), 'compose', 'scripts', 'test_mtls_device.sh')
       const args = [script, 'acme', 'pump-10', 'localhost', String(ports.mqtts)]
-      const around = { CERT_DIR: certs.directory, SITE_ID: 'north', PROVISION_TOKEN: 'tok-10' }
+      const around = { CERT_DIR: certs.directory, SITE: 'north', PROVISION_TOKEN: 'tok-10' }
       const { code, output } = await exitOf('bash', args, around)
       assert.equal(code, 0, output)
       await midge.printed(/New client connected .*u'acme\/pump-10'/u)
