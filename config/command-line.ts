@@ -206,8 +206,8 @@ const isHelp = (option: string): boolean => option === '-h' || option === '--hel
 
 function parseDemo(argv: readonly string[]): Command {
   const given = new Arguments(argv)
-  let devices = 3
-  let rate = 1
+  let devices = 20
+  let rate = 100
   let data: string | undefined
   for (let option = given.take(); option !== undefined; option = given.take()) {
     if (isHelp(option)) return { name: 'help' }

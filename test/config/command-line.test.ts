@@ -121,7 +121,7 @@ test('help and version answer before what follows them is looked at', () => {
 })
 
 test('the other commands take their own options', () => {
-  assert.deepEqual(parse('demo'), { name: 'demo', devices: 3, rate: 1, data: undefined })
+  assert.deepEqual(parse('demo'), { name: 'demo', devices: 20, rate: 100, data: undefined })
   assert.deepEqual(parse('demo --rate 50 --devices 9 --data /d'), {
     name: 'demo',
     devices: 9,
