@@ -1,5 +1,5 @@
 /**
- * The certificate directory, under the names OpsConductor-Pulse gave its files; `ca.key` and
+ * The certificate directory, under the names such platforms give its files; `ca.key` and
  * `authority.json` are ours. What is there is kept; what is missing is made; no key is ever
  * overwritten.
  */

@@ -94,7 +94,7 @@ export function filesOf(files: ServerCertificateFiles): string[] {
   return [certfile, keyfile, ...(cafile === undefined ? [] : [cafile]), ...deciding]
 }
 
-/** The layout of OpsConductor-Pulse: a bundle for Mosquitto's one cafile, and its parts beside it. */
+/** A usual layout: a bundle for Mosquitto's one cafile, and its parts beside it. */
 function partsOf(cafile: string | undefined): string[] {
   if (cafile === undefined || basename(cafile) !== 'combined-ca.crt') return []
   return ['ca.crt', 'device-ca.crt'].map((name) => join(dirname(cafile), name))
