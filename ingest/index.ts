@@ -7,11 +7,12 @@ import type { Metrics } from '../core/metrics.ts'
 import { Database, waitForDatabase } from './database.ts'
 import { inspectDownlink, type DownlinkTables } from './downlink/tables.ts'
 import { durabilityWarnings } from './durability.ts'
+import type { Ingest } from './ingest.ts'
 import { DatabaseUnreachable } from './errors.ts'
 import { migrate } from './migrate.ts'
 import { Registry } from './registry/index.ts'
 import { wantedRegistry, type RegistrySchema } from './registry/registry-schema.ts'
-import { RunningIngest, type Ingest } from './running.ts'
+import { RunningIngest } from './running.ts'
 import { inspectSchema, type Schema } from './schema.ts'
 
 export type { AuditEvent } from './audit.ts'
@@ -43,7 +44,7 @@ export {
   type DeviceRegistration,
   type RegisteredDevice,
 } from './registry/register-device.ts'
-export type { Counters, Ingest, Readiness } from './running.ts'
+export type { Counters, Ingest, Readiness } from './ingest.ts'
 export type { Denied, Publisher, Telemetry } from './telemetry.ts'
 
 const START_MS = 60_000
