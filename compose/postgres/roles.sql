@@ -1,6 +1,6 @@
 -- Run once by the image, in database iotcloud, as its superuser. The broker logs in as the owner of
 -- its own tables and nothing more: not as superuser, and it cannot make roles or databases.
--- It creates the tables itself at start (MIDGE_MIGRATE=on).
+-- The service `tables` makes them as this role, before the broker starts.
 \set ON_ERROR_STOP on
 \getenv iot_password PG_PASS
 

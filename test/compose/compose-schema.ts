@@ -31,6 +31,7 @@ const ports = {
 const service = closed({
   image: text,
   build: closed({ context: text, dockerfile: text, target: text }, ['context']),
+  profiles: texts,
   command: { type: 'array', items: text },
   cap_drop: texts,
   depends_on: named(
