@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The process: argv, signals, exit codes. */
+import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
@@ -13,64 +14,80 @@ import {
 import { systemClock } from './core/clock.ts'
 import { OperationalError, codeOf } from './core/errors.ts'
 import { packageRoot } from './core/package-root.ts'
-import { runDb } from './start/db.ts'
-import { checkFile } from './start/check.ts'
-import { runExplain } from './start/explain.ts'
-import { checkHealth } from './start/health.ts'
-import { runPasswd } from './start/passwd.ts'
-import { runPki } from './start/pki.ts'
-import { runQuarantine } from './start/quarantine.ts'
-import { printRows } from './start/rows.ts'
-import { runMosquitto, runNewcomer } from './start/run.ts'
 import type { Command } from './config/index.ts'
 
+/**
+ * Each command loads what it needs and no more: a container's health check runs every few seconds
+ * beside the broker.
+ */
 async function run(command: Command, version: string): Promise<number> {
+  const { env: environment, stdout } = process
+  const clock = systemClock
+  const write = (text: string): void => void stdout.write(text)
   switch (command.name) {
     case 'help':
-      process.stdout.write(USAGE)
+      write(USAGE)
       return EXIT.ok
     case 'version':
-      process.stdout.write(`midge version ${version}\n`)
+      write(`midge version ${version}\n`)
       return EXIT.ok
-    case 'start':
-      return command.as === 'mosquitto'
-        ? await runMosquitto(command, version)
-        : await runNewcomer(
-            { data: command.data, verbosity: command.verbosity, demo: undefined },
-            version,
-          )
+    case 'start': {
+      if (command.as === 'mosquitto') {
+        const { runMosquitto } = await import('./start/run.ts')
+        return await runMosquitto(command, version)
+      }
+      const { runNewcomer } = await import('./start/run-newcomer.ts')
+      return await runNewcomer({ ...command, demo: undefined }, version)
+    }
     case 'demo': {
+      const { runNewcomer } = await import('./start/run-newcomer.ts')
       const { devices, rate, data } = command
       return await runNewcomer({ data, verbosity: 'normal', demo: { devices, rate } }, version)
     }
-    case 'check':
-      return checkFile({
-        file: command.file,
-        environment: process.env,
-        clock: systemClock,
-        asRoot: process.getuid?.() === 0,
-        write: (text) => void process.stdout.write(text),
-      })
-    case 'explain':
-      return runExplain(command, process.env, (text) => void process.stdout.write(text))
-    case 'rows':
+    case 'check': {
+      const { checkFile } = await import('./start/check.ts')
+      const { thisMachine } = await import('./start/check-process.ts')
+      const { file } = command
+      return await checkFile({ file, environment, clock, machine: thisMachine(), write })
+    }
+    case 'explain': {
+      const { runExplain } = await import('./start/run-explain.ts')
+      return await runExplain(command, { environment, clock, write })
+    }
+    case 'rows': {
+      const { printRows } = await import('./start/rows.ts')
       return await printRows(command)
-    case 'quarantine':
+    }
+    case 'quarantine': {
+      const { runQuarantine } = await import('./start/quarantine.ts')
       return await runQuarantine(command.rest)
-    case 'db':
-      return await runDb(command.rest, { environment: process.env, stdout: process.stdout })
-    case 'pki':
+    }
+    case 'db': {
+      const { runDb } = await import('./start/db.ts')
+      return await runDb(command.rest, { environment, stdout })
+    }
+    case 'pki': {
+      const { runPki } = await import('./start/pki.ts')
       return await runPki(command.rest)
-    case 'passwd':
-      return await runPasswd(command.rest)
-    case 'health':
+    }
+    case 'passwd': {
+      const { runPasswd } = await import('./start/passwd.ts')
+      const { stdin, stderr } = process
+      return await runPasswd(command.rest, { stdin, stdout, stderr, random: randomBytes })
+    }
+    case 'health': {
+      const { checkHealth } = await import('./start/health.ts')
       return await checkHealth(command.url)
+    }
   }
 }
 
 function exitCodeOf(err: unknown): number {
   if (err instanceof ConfigErrors || err instanceof CommandLineError) return EXIT.configuration
-  if (err instanceof OperationalError && err.code === 'FILE_UNREADABLE') return EXIT.unreadable
+  if (!(err instanceof OperationalError)) return EXIT.listener
+  if (err.code === 'FILE_UNREADABLE') return EXIT.unreadable
+  // Said by the environment, as the configuration is.
+  if (err.code === 'PUID' || err.code === 'UMASK_SET') return EXIT.configuration
   return EXIT.listener
 }
 

@@ -1,30 +1,32 @@
 /**
- * acl_file and password_file of one listener: read as a whole, followed, and applied in one step. A
- * file that cannot be read or has a bad line changes nothing; the last good one stays in force.
+ * acl_file, password_file and psk_file of one listener: read as a whole, followed, and applied in one
+ * step. A file that cannot be read or has a bad line changes nothing; the last good one stays in
+ * force.
  */
-import { access, readFile, writeFile } from 'node:fs/promises'
-import { PasswordAccounts, compileAcl, type AccessRules } from '../broker/index.ts'
 import {
-  parseAclFile,
-  parsePasswordFile,
-  parsePskFile,
-  type AclFile,
-  type ConfigWarning,
-  type ListenerConfig,
-  type PasswordFile,
-  type PskFile,
-} from '../config/index.ts'
+  PasswordAccounts,
+  compileAcl,
+  type AccessRules,
+  type ListenerAccess,
+} from '../broker/index.ts'
+import type { AclFile, ListenerConfig } from '../config/index.ts'
 import type { Clock } from '../core/clock.ts'
-import { OperationalError, codeOf, messageOf } from '../core/errors.ts'
+import { messageOf } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
+import type { Metrics } from '../core/metrics.ts'
 import { watchFiles, type FileWatch } from '../core/watch-files.ts'
+import { accessPaths, readAccess, type AccessContent } from './access-content.ts'
+import { InTurn } from './in-turn.ts'
 
 export interface AccessFilesOptions {
   readonly listener: ListenerConfig
   readonly tenancy: boolean
   readonly clock: Clock
   readonly log: Log
+  readonly metrics: Pick<Metrics, 'accessFilesRejected'>
   readonly random: (bytes: number) => Buffer
+  /** A change of one file and a reload of all of them do not overlap. */
+  readonly turns?: InTurn
   readonly settleMs?: number
 }
 
@@ -34,49 +36,36 @@ export interface AccessFilesEvents {
   accountsReplaced(isGone: (userName: string) => boolean): void
 }
 
+/** Read and found good, and not in force yet: to be applied or abandoned. */
+export interface PreparedAccess {
+  /** In force on return. */
+  apply(): ListenerAccess
+  abandon(): void
+}
+
 export class AccessFiles {
-  readonly accounts: PasswordAccounts | undefined
   readonly #options: AccessFilesOptions
+  readonly #turns: InTurn
+  #listener: ListenerConfig
+  #content: AccessContent = { acl: undefined, passwords: undefined, psk: undefined }
+  #accounts: PasswordAccounts | undefined
   #rules: AccessRules
-  #passwords: PasswordFile | undefined
-  #psk: PskFile | undefined
   #watch: FileWatch | undefined
   #events: AccessFilesEvents | undefined
   #problem: string | undefined
 
-  private constructor(
-    options: AccessFilesOptions,
-    acl: AclFile | undefined,
-    passwords: PasswordFile | undefined,
-    psk: PskFile | undefined,
-  ) {
+  private constructor(options: AccessFilesOptions, content: AccessContent) {
     this.#options = options
-    this.#rules = rulesOf(options, acl)
-    this.#passwords = passwords
-    this.#psk = psk
-    const { random } = options
-    this.accounts =
-      passwords === undefined ? undefined : new PasswordAccounts(passwords, { random })
+    this.#turns = options.turns ?? new InTurn()
+    this.#listener = options.listener
+    this.#rules = rulesOf(options.listener, options.tenancy, content.acl)
+    this.#put(options.listener, content)
   }
 
   /** @throws ConfigErrors, or OperationalError `FILE_UNREADABLE`: a start is the moment to be told */
   static async open(options: AccessFilesOptions): Promise<AccessFiles> {
-    const files = new AccessFiles(
-      options,
-      await readAcl(options),
-      await readPasswords(options, 'may create'),
-      await readPsk(options),
-    )
-    const { aclFile, passwordFile, psk } = options.listener
-    const followed = [aclFile, passwordFile, psk?.file].filter((file) => file !== undefined)
-    if (followed.length > 0) {
-      files.#watch = await watchFiles({
-        files: followed,
-        clock: options.clock,
-        onChange: () => void files.reload(),
-        ...(options.settleMs === undefined ? {} : { settleMs: options.settleMs }),
-      })
-    }
+    const files = new AccessFiles(options, await readAccess(options, 'may create'))
+    files.#watch = await files.#follow(options.listener)
     return files
   }
 
@@ -84,8 +73,13 @@ export class AccessFiles {
     return this.#rules
   }
 
+  /** Undefined: there is no password_file. */
+  get accounts(): PasswordAccounts | undefined {
+    return this.#accounts
+  }
+
   /** For new handshakes; connections that are open stay. */
-  readonly keys = { keyOf: (identity: string) => this.#psk?.keys.get(identity) }
+  readonly keys = { keyOf: (identity: string) => this.#content.psk?.keys.get(identity) }
 
   /** Why the files on disk are not the ones in force, if so. */
   get alarm(): string | undefined {
@@ -97,27 +91,52 @@ export class AccessFiles {
   }
 
   /** Reads all of them again. Never rejects. */
-  async reload(): Promise<void> {
-    const { log, listener } = this.#options
+  reload(): Promise<void> {
+    return this.#turns.run(() => this.#reload())
+  }
+
+  /**
+   * Reads what the listener will name, while the present stays in force; in one turn with `apply`.
+   *
+   * @throws ConfigErrors, or OperationalError `FILE_UNREADABLE`
+   */
+  async prepare(listener: ListenerConfig): Promise<PreparedAccess> {
+    const isElsewhere = String(accessPaths(listener)) !== String(accessPaths(this.#listener))
+    // Followed before it is read: a change in between has its turn after this one.
+    const watch = isElsewhere ? await this.#follow(listener) : undefined
     try {
-      const [acl, passwords] = [await readAcl(this.#options), await readPasswords(this.#options)]
-      const psk = await readPsk(this.#options)
-      this.#problem = undefined
-      this.#rules = rulesOf(this.#options, acl)
-      const before = this.#passwords?.accounts
-      const keysBefore = this.#psk?.keys
-      if (passwords !== undefined) this.accounts?.replace(passwords)
-      this.#passwords = passwords
-      this.#psk = psk
-      this.#events?.rulesReplaced(this.#rules)
-      this.#events?.accountsReplaced(
-        (name) =>
-          before?.get(name)?.encoded !== passwords?.accounts.get(name)?.encoded ||
-          keysBefore?.get(name)?.toString('hex') !== psk?.keys.get(name)?.toString('hex'),
-      )
+      const content = await readAccess({ listener, log: this.#options.log }, 'refuse')
+      return {
+        apply: () => {
+          if (isElsewhere) {
+            this.#watch?.close()
+            this.#watch = watch
+          }
+          return this.#put(listener, content)
+        },
+        abandon: () => watch?.close(),
+      }
+    } catch (err) {
+      watch?.close()
+      throw err
+    }
+  }
+
+  close(): void {
+    this.#watch?.close()
+  }
+
+  async #reload(): Promise<void> {
+    const { log } = this.#options
+    const listener = this.#listener
+    try {
+      const content = await readAccess({ listener, log }, 'refuse')
+      const { rules, isChanged } = this.#put(listener, content)
+      this.#events?.rulesReplaced(rules)
+      this.#events?.accountsReplaced(isChanged)
       log.info({ event: 'access.replaced', listener: listener.name }, 'access files in force')
     } catch (err) {
-      this.#problem = messageOf(err)
+      this.#alarm(messageOf(err))
       log.error(
         { event: 'access.rejected', listener: listener.name, problem: this.#problem },
         'access files refused: the last good ones stay in force',
@@ -125,13 +144,52 @@ export class AccessFiles {
     }
   }
 
-  close(): void {
-    this.#watch?.close()
+  #put(listener: ListenerConfig, content: AccessContent): ListenerAccess {
+    const before = this.#content
+    const { acl, passwords } = content
+    this.#listener = listener
+    this.#content = content
+    this.#rules = rulesOf(listener, this.#options.tenancy, acl)
+    if (passwords === undefined) this.#accounts = undefined
+    else if (this.#accounts !== undefined) this.#accounts.replace(passwords)
+    else this.#accounts = new PasswordAccounts(passwords, { random: this.#options.random })
+    this.#alarm(undefined)
+    return {
+      accounts: this.#accounts,
+      rules: this.#rules,
+      isChanged: (name) =>
+        passwordLine(before, name) !== passwordLine(content, name) ||
+        keyText(before, name) !== keyText(content, name),
+    }
+  }
+
+  #alarm(problem: string | undefined): void {
+    this.#problem = problem
+    const { metrics } = this.#options
+    metrics.accessFilesRejected.set(
+      { listener: this.#listener.name },
+      problem === undefined ? 0 : 1,
+    )
+  }
+
+  async #follow(listener: ListenerConfig): Promise<FileWatch | undefined> {
+    const files = accessPaths(listener)
+    if (files.length === 0) return undefined
+    const { clock, settleMs } = this.#options
+    return await watchFiles({
+      files,
+      clock,
+      onChange: () => void this.reload(),
+      ...(settleMs === undefined ? {} : { settleMs }),
+    })
   }
 }
 
-function rulesOf({ listener, tenancy }: AccessFilesOptions, acl: AclFile | undefined): AccessRules {
-  const { accountAccess } = listener
+function rulesOf(
+  { accountAccess }: ListenerConfig,
+  tenancy: boolean,
+  acl: AclFile | undefined,
+): AccessRules {
   return {
     tenancy,
     acl: acl === undefined ? undefined : compileAcl(acl),
@@ -139,75 +197,10 @@ function rulesOf({ listener, tenancy }: AccessFilesOptions, acl: AclFile | undef
   }
 }
 
-async function readAcl({ listener, log }: AccessFilesOptions): Promise<AclFile | undefined> {
-  const { aclFile } = listener
-  if (aclFile === undefined) return undefined
-  const acl = parseAclFile(await read(aclFile, 'acl_file'), aclFile)
-  warn(log, acl.warnings)
-  return acl
+function passwordLine({ passwords }: AccessContent, name: string): string | undefined {
+  return passwords?.accounts.get(name)?.encoded
 }
 
-async function readPasswords(
-  { listener, log }: AccessFilesOptions,
-  whenMissing: 'may create' | 'refuse' = 'refuse',
-): Promise<PasswordFile | undefined> {
-  const { passwordFile } = listener
-  if (passwordFile === undefined) return undefined
-  if (whenMissing === 'may create' && (await isMissing(passwordFile))) {
-    await createEmpty(passwordFile, log)
-    return parsePasswordFile('', passwordFile)
-  }
-  const passwords = parsePasswordFile(await read(passwordFile, 'password_file'), passwordFile)
-  warn(log, passwords.warnings)
-  return passwords
-}
-
-async function readPsk({ listener, log }: AccessFilesOptions): Promise<PskFile | undefined> {
-  const file = listener.psk?.file
-  if (file === undefined) return undefined
-  const psk = parsePskFile(await read(file, 'psk_file'), file)
-  warn(log, psk.warnings)
-  return psk
-}
-
-function warn(log: Log, warnings: readonly ConfigWarning[]): void {
-  for (const { place, problem } of warnings) {
-    const { file, line } = place
-    log.warn({ event: 'access.odd', file, line }, problem)
-  }
-}
-
-async function isMissing(file: string): Promise<boolean> {
-  try {
-    await access(file)
-    return false
-  } catch (err) {
-    return codeOf(err) === 'ENOENT'
-  }
-}
-
-/** As Mosquitto does at a start; nobody can log in by name until somebody fills it. */
-async function createEmpty(file: string, log: Log): Promise<void> {
-  const fields = { event: 'access.odd', file }
-  try {
-    await writeFile(file, '', { flag: 'wx', mode: 0o600 })
-    log.warn(fields, `the password_file ${file} did not exist: created without any account`)
-  } catch (err) {
-    const why = messageOf(err)
-    log.warn(fields, `the password_file ${file} does not exist: as if empty (${why})`)
-  }
-}
-
-async function read(file: string, what: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (err) {
-    const why =
-      codeOf(err) === 'ENOENT'
-        ? 'it does not exist; make it, or take it out of the configuration'
-        : messageOf(err)
-    throw new OperationalError('FILE_UNREADABLE', `cannot read the ${what} ${file}: ${why}`, {
-      cause: err,
-    })
-  }
+function keyText({ psk }: AccessContent, identity: string): string | undefined {
+  return psk?.keys.get(identity)?.toString('hex')
 }

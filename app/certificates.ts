@@ -3,8 +3,11 @@ import type { Broker } from '../broker/index.ts'
 import type { Config } from '../config/types.ts'
 import type { Pki, PkiListener } from '../pki/index.ts'
 
-export function listenersWithTls({ listeners }: Config): PkiListener[] {
-  return listeners.flatMap(({ name, tls }) => (tls === undefined ? [] : [{ name, tls }]))
+export function listenersWithTls({ listeners, deviceTrust }: Config): PkiListener[] {
+  const deviceCafile = deviceTrust?.deviceCafile
+  return listeners.flatMap(({ name, tls }) =>
+    tls === undefined ? [] : [{ name, tls: { ...tls, deviceCafile } }],
+  )
 }
 
 /** Where a listener answers on this machine; undefined: it is closed, or wants more than TLS. */
@@ -29,5 +32,7 @@ export function tlsAlarm(pki: Pki): string | undefined {
   const crlFile = pki.crlFiles.find(({ problem }) => problem !== undefined)
   if (crlFile?.problem !== undefined) return crlFile.problem.message
   const stale = pki.crls.inForce.find((crl) => pki.crls.isStale(crl))
-  return stale === undefined ? undefined : `the CRL of ${stale.issuerName} is past its nextUpdate`
+  if (stale === undefined) return undefined
+  const why = stale.behind ? 'older than its delta' : 'past its nextUpdate'
+  return `the CRL of ${stale.issuerName} is ${why}`
 }

@@ -1,28 +1,16 @@
-/** Composition root: builds every part, joins their ports, starts and stops in order. */
-import { randomBytes } from 'node:crypto'
+/** The running app: opens every part in order, reloads, and stops in order. */
 import { createAdmin, type Admin } from '../admin/index.ts'
-import { Broker, type ListenerFiles } from '../broker/index.ts'
-import type { Config, DatabaseConfig, ListenerConfig } from '../config/types.ts'
-import type { Clock } from '../core/clock.ts'
-import type { Log } from '../core/log.ts'
-import { createMetrics, type Metrics } from '../core/metrics.ts'
+import type { Broker } from '../broker/index.ts'
+import type { Config, DatabaseConfig } from '../config/types.ts'
+import type { Metrics } from '../core/metrics.ts'
 import type { Ingest } from '../ingest/index.ts'
-import { createPki, type Pki } from '../pki/index.ts'
-import { AccessFiles } from './access-files.ts'
-import { startStorage, type Storage } from './database.ts'
-import { refuseAllCertificates } from './no-certificates.ts'
-import { listenersWithTls, loopbackAddress, tlsAlarm } from './certificates.ts'
+import { tlsAlarm } from './certificates.ts'
+import type { Replacement } from './listener-access.ts'
+import { OpenListeners } from './open-listeners.ts'
+import { startParts, type AppOptions, type AppParts } from './parts.ts'
 
-export interface AppOptions {
-  readonly config: Config
-  readonly clock: Clock
-  readonly log: Log
-  readonly version: string
-  /** See BrokerOptions. */
-  readonly keylog?: ((line: Buffer) => void) | undefined
-  /** Registers devices before a listener opens: none may be turned away for having been early. */
-  readonly enrol?: (ingest: Ingest) => Promise<void>
-}
+export type { Replacement } from './listener-access.ts'
+export type { AppOptions } from './parts.ts'
 
 /** How often certificates with a live connection are looked at for their notAfter. */
 const EXPIRY_SWEEP_MS = 10_000
@@ -38,107 +26,37 @@ export class App {
   readonly broker: Broker
   readonly ingest: Ingest | undefined
   readonly #options: AppOptions
-  readonly #storage: Storage
-  readonly #pki: Pki
-  readonly #accessFiles: ReadonlyMap<string, AccessFiles>
+  readonly #parts: AppParts
+  readonly #listeners: OpenListeners
   #admin: Admin | undefined
   #metricsAdmin: Admin | undefined
-  #opening: Promise<void> = Promise.resolve()
   /** While the only listener waits for its files, nothing else keeps the process alive. */
   #keepAlive: NodeJS.Timeout | undefined
   #stopSweeping: () => void = () => undefined
   #stopping: Promise<void> | undefined
 
-  private constructor(
-    options: AppOptions,
-    parts: {
-      readonly metrics: Metrics
-      readonly broker: Broker
-      readonly storage: Storage
-      readonly pki: Pki
-      readonly accessFiles: ReadonlyMap<string, AccessFiles>
-    },
-  ) {
+  private constructor(options: AppOptions, parts: AppParts) {
     this.#options = options
+    this.#parts = parts
     this.metrics = parts.metrics
     this.broker = parts.broker
     this.ingest = parts.storage.ingest
-    this.#storage = parts.storage
-    this.#pki = parts.pki
-    this.#accessFiles = parts.accessFiles
+    const { listeners } = options.config
+    this.#listeners = new OpenListeners({ ...parts, ...options, listeners })
   }
 
   /**
-   * Settles when every listener is open that can be. Files first, since a mistake in one is the most
-   * likely reason not to start; then the database, HTTP, and the listeners last.
+   * Settles when every listener is open that can be: HTTP before them, and they last.
    *
-   * @throws OperationalError whose message says what, where and what to do
+   * @throws OperationalError whose message says what, where and what to do; nothing is left running
    */
   static async start(options: AppOptions): Promise<App> {
-    const { config, clock, log, version } = options
-    const metrics = createMetrics()
-    const undo: (() => unknown)[] = []
+    const app = new App(options, await startParts(options))
     try {
-      const accessFiles = new Map<string, AccessFiles>()
-      for (const listener of config.listeners) {
-        const { tenancy } = config
-        const access = await AccessFiles.open({
-          listener,
-          tenancy,
-          clock,
-          log,
-          random: randomBytes,
-        })
-        undo.push(() => access.close())
-        accessFiles.set(listener.name, access)
-      }
-      const { revocation } = config
-      const listeners = listenersWithTls(config)
-      let started: Broker | undefined
-      const pki = await createPki({
-        listeners,
-        revocation,
-        rotation: config.rotation,
-        addressOf: (name) => started && loopbackAddress(started, config, name),
-        clock,
-        log,
-        metrics,
-      })
-      undo.push(() => pki.close())
-      const storage = await startStorage({ config, clock, log, metrics })
-      const { ingest, postgres } = storage
-      if (postgres !== undefined) undo.push(() => postgres.stop())
-      if (ingest !== undefined) undo.push(() => ingest.stop(0))
-      if (ingest !== undefined) await options.enrol?.(ingest)
-      const files = new Map<string, ListenerFiles>()
-      for (const [name, { accounts, rules, keys }] of accessFiles) {
-        const hasTls = listeners.some((listener) => listener.name === name)
-        const admission = hasTls ? pki.clientCertificates(name) : undefined
-        const certificates = admission ?? refuseAllCertificates
-        files.set(name, { certificates, accounts, rules, keys })
-      }
-      const broker = await Broker.start({
-        config,
-        clock,
-        log,
-        metrics,
-        version,
-        sink: ingest,
-        observer: ingest?.connections,
-        registry: ingest,
-        keylog: options.keylog,
-        files,
-      })
-      started = broker
-      ingest?.onBarred((barred) => broker.closeDevice(barred))
-      undo.push(() => broker.stop())
-      const app = new App(options, { metrics, broker, storage, pki, accessFiles })
-      undo.length = 0
-      undo.push(() => app.stop())
       await app.#open()
       return app
     } catch (err) {
-      for (const step of undo.toReversed()) await step()
+      await app.stop()
       throw err
     }
   }
@@ -150,37 +68,52 @@ export class App {
 
   /** Where telemetry is stored; holds the password. */
   get database(): DatabaseConfig | undefined {
-    return this.#storage.database
+    return this.#parts.storage.database
   }
 
   /** Listeners that are not open, and what they wait for. */
   get waiting(): ReadonlyMap<string, string> {
-    const waiting = new Map<string, string>()
-    for (const { name, tls } of this.#options.config.listeners) {
-      const reason = tls === undefined ? undefined : this.#pki.waitingFor(name)
-      if (reason !== undefined) waiting.set(name, reason)
-    }
-    return waiting
+    return this.#listeners.waiting
   }
 
   /** Why telemetry cannot be taken now, or an operator has to look. */
   get readiness(): { readonly ready: true } | { readonly ready: false; readonly reason: string } {
     if (this.#stopping !== undefined) return { ready: false, reason: 'draining' }
-    const { listeners } = this.#options.config
-    const closed = listeners.find(
-      ({ name, optional }) => optional !== true && !this.broker.isOpen(name),
-    )
+    const { closed } = this.#listeners
     if (closed !== undefined) {
       return { ready: false, reason: closed.tls === undefined ? 'mqtt' : 'tls' }
     }
-    if (tlsAlarm(this.#pki) !== undefined) return { ready: false, reason: 'tls' }
+    if (tlsAlarm(this.#parts.pki) !== undefined) return { ready: false, reason: 'tls' }
     return this.ingest?.ready() ?? { ready: true }
   }
 
   /** Reads access, certificate and CRL files again. Never rejects; bad ones change nothing. */
   async reload(): Promise<void> {
-    for (const files of this.#accessFiles.values()) await files.reload()
-    await this.#pki.reload()
+    await this.#parts.access.reload()
+    await this.#parts.pki.reload()
+  }
+
+  /** Reads certificate and CRL files again. Never rejects; bad ones change nothing. */
+  async reloadCertificates(): Promise<void> {
+    await this.#parts.pki.reload()
+  }
+
+  /**
+   * Another Config, and the access files it names, in force together: all of it is read and checked
+   * first, then applied in one step, and every connected client is asked about again.
+   *
+   * @param config differs from the one in force in nothing but what may change live
+   * @param applied called within that step
+   * @returns how many connections were closed, or what is wrong: then nothing was changed
+   */
+  replaceConfig(config: Config, applied: () => void): Promise<Replacement<number>> {
+    const { access, broker, pki } = this.#parts
+    return access.replace(config, (files) => {
+      const closed = broker.replaceRules(config, files)
+      pki.replaceRevocation(config.revocation)
+      applied()
+      return closed
+    })
   }
 
   /**
@@ -194,6 +127,7 @@ export class App {
 
   async #open(): Promise<void> {
     const { config, clock, log } = this.#options
+    const { access, pki } = this.#parts
     if (config.admin !== undefined) {
       const { host, metricsPort } = config.admin
       const ports = {
@@ -209,82 +143,44 @@ export class App {
     }
     this.#keepAlive = setInterval(() => undefined, KEEP_ALIVE_MS)
     // Before the listeners open: files may change while they do.
-    this.#pki.on({
+    pki.on({
       credentials: (name, credentials) => this.broker.replaceCredentials(name, credentials),
-      arrival: () => this.#openWaiting(),
+      arrival: () => this.#listeners.openWaiting(),
       revocation: () => {
         this.ingest?.invalidate()
-        this.#closeRevoked()
+        this.#noteClosed(this.broker.trustChanged())
       },
-      readiness: () => void this.#openWaiting(),
+      readiness: () => void this.#listeners.openWaiting(),
     })
-    for (const listener of config.listeners) {
-      const { name } = listener
-      this.#accessFiles.get(name)?.follow({
-        rulesReplaced: (rules) => this.broker.replaceAccess(name, rules),
-        accountsReplaced: (isGone) => this.broker.closeAccounts(name, isGone),
-      })
-      await this.#inTurn(() => this.#openListener(listener))
-    }
+    access.follow(this.broker)
+    await this.#listeners.openAll()
     this.broker.publishSysTopics()
-    this.#stopSweeping = clock.every(EXPIRY_SWEEP_MS, () => this.#closeRevoked())
+    this.#stopSweeping = clock.every(EXPIRY_SWEEP_MS, () =>
+      this.#noteClosed(this.broker.closeRevoked()),
+    )
     log.info({ event: 'midge.started' }, 'started')
   }
 
-  async #openListener({ name, tls, optional }: ListenerConfig): Promise<void> {
-    const { log } = this.#options
-    if (this.#stopping !== undefined) return
-    if (tls !== undefined && !this.#pki.isReady(name)) {
-      const reason = this.waiting.get(name)
-      log.warn({ event: 'listener.waiting', listener: name, reason }, `listener ${name} waits`)
-      return
-    }
-    try {
-      await this.broker.open(name, tls === undefined ? undefined : this.#pki.credentials(name))
-    } catch (err) {
-      if (optional !== true) throw err
-      log.debug({ event: 'listener.skipped', listener: name, err }, `listener ${name} left out`)
-    }
-  }
-
-  /** A certificate or a CRL has come: what waited for it opens. Never rejects. */
-  async #openWaiting(): Promise<void> {
-    for (const listener of this.#options.config.listeners) {
-      if (listener.tls === undefined || this.broker.isOpen(listener.name)) continue
-      try {
-        await this.#inTurn(() => this.#openListener(listener))
-      } catch (err) {
-        const fields = { event: 'listener.failed', listener: listener.name, err }
-        this.#options.log.error(fields, 'a listener that waited could not open')
-      }
-    }
-  }
-
-  /** Two files may come at once; a listener is opened once. */
-  #inTurn(open: () => Promise<void>): Promise<void> {
-    const turn = this.#opening.then(open)
-    this.#opening = turn.catch(() => undefined)
-    return turn
-  }
-
-  #closeRevoked(): void {
-    const closed = this.broker.closeRevoked()
+  #noteClosed(closed: number): void {
     if (closed === 0) return
     const text = `${closed} connections closed: certificate revoked, expired or no longer trusted`
     this.#options.log.warn({ event: 'certificates.closed', closed }, text)
   }
 
   async #stop(): Promise<void> {
+    const { access, pki, crlWriter, storage } = this.#parts
     clearInterval(this.#keepAlive)
     this.#stopSweeping()
-    for (const files of this.#accessFiles.values()) files.close()
-    this.#pki.close()
+    this.#listeners.stop()
+    access.close()
+    pki.close()
     await this.broker.drain(DRAIN_MS)
     await this.broker.stop()
+    await crlWriter?.stop()
     await this.ingest?.stop(FLUSH_MS)
     await this.#admin?.close()
     await this.#metricsAdmin?.close()
-    await this.#storage.postgres?.stop()
+    await storage.postgres?.stop()
   }
 
   #counters(): ReturnType<Parameters<typeof createAdmin>[1]['counters']> {

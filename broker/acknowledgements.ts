@@ -12,13 +12,16 @@ interface Owed {
 }
 
 export class Acknowledgements {
-  readonly #send: (bytes: Buffer) => void
+  readonly #send: (bytes: Buffer, packets: number) => void
   readonly #sent: (before: number) => void
   #owed: Owed[] = []
   #scheduled = false
 
   /** @param sent called after some have gone, with the number there was before */
-  constructor(send: (bytes: Buffer) => void, sent: (before: number) => void = () => undefined) {
+  constructor(
+    send: (bytes: Buffer, packets: number) => void,
+    sent: (before: number) => void = () => undefined,
+  ) {
     this.#send = send
     this.#sent = sent
   }
@@ -52,13 +55,13 @@ export class Acknowledgements {
     let packetIds: number[] = []
     for (const next of owed.splice(0, settled)) {
       if (type !== undefined && next.type !== type) {
-        this.#send(encodeAcknowledgements(type, packetIds))
+        this.#send(encodeAcknowledgements(type, packetIds), packetIds.length)
         packetIds = []
       }
       type = next.type
       packetIds.push(next.packetId)
     }
-    if (type !== undefined) this.#send(encodeAcknowledgements(type, packetIds))
+    if (type !== undefined) this.#send(encodeAcknowledgements(type, packetIds), packetIds.length)
     this.#sent(before)
   }
 }

@@ -2,6 +2,7 @@
 import {
   PasswordChecksBusy,
   identityOf,
+  pskIdentityOf,
   type Identity,
   type PasswordAccounts,
 } from './identity/index.ts'
@@ -82,11 +83,15 @@ function identify(
   { certificate, provenName }: Credentials,
   { identityFrom, tenancy }: AuthenticationRules,
 ): Authentication {
-  if (identityFrom === 'psk' || identityFrom === 'proxy') {
+  if (identityFrom === 'psk') {
+    const identity = pskIdentityOf(provenName, tenancy)
+    return typeof identity === 'string' ? refused(identity) : { accepted: true, identity }
+  }
+  if (identityFrom === 'proxy') {
     if (provenName === undefined || provenName === '') return refused('no_identity')
     // A proxy hands on a name and nothing that could be revoked, and a device named like an account
     // would become that account.
-    if (identityFrom === 'proxy' && tenancy) return refused('proxied_identity')
+    if (tenancy) return refused('proxied_identity')
     return { accepted: true, identity: { kind: 'account', userName: provenName } }
   }
   if (certificate === undefined) return refused('no_certificate')
@@ -106,7 +111,7 @@ async function registered(
 ): Promise<Authentication> {
   if (!found.accepted || found.identity.kind !== 'device' || registry === undefined) return found
   const { tenantId, deviceId, certificate } = found.identity
-  const { fingerprint } = certificate
+  const fingerprint = certificate?.fingerprint
   const decision = await registry.mayConnect({ tenantId, deviceId, fingerprint })
   return decision.admitted ? found : refused(decision.reason)
 }

@@ -15,15 +15,21 @@ import { OperationalError, messageOf } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { BrokerParts } from './broker-parts.ts'
 import type { CloseReason } from './close-reason.ts'
-import { negotiate, reportRefusal, type Refusal } from './connect-negotiation.ts'
+import { arrivalLog, clientLog, noteClosed, noteOpened } from './connection-log.ts'
+import {
+  assertConnectOnce,
+  negotiate,
+  reportRefusal,
+  reportUnavailable,
+} from './connect-negotiation.ts'
+import { failureOf } from './failure.ts'
 import type { Arrival } from './listeners/arrival.ts'
 import type { Listener } from './listeners/listener.ts'
-import { Liveness, STALLED_MS } from './liveness.ts'
+import { Liveness } from './liveness.ts'
 import { observeClosed, observeOpened } from './observed-connection.ts'
 import { Outbox } from './outbox.ts'
-import type { PeerCertificate } from './ports.ts'
+import { endSocket, Reading } from './socket.ts'
 import {
-  ConnectRejected,
   Framer,
   MalformedPacket,
   PINGRESP,
@@ -37,15 +43,18 @@ import {
   type Frame,
 } from './packets/index.ts'
 import { OpenConnection } from './open-connection.ts'
+import { TurnShare } from './turn.ts'
 
 type State = 'awaiting_connect' | 'authenticating' | 'opening' | 'open' | 'closed'
 
 export class Connection {
   readonly listener: Listener
   readonly peer: Arrival
-  readonly certificate: PeerCertificate | undefined
+  readonly certificate: Arrival['certificate']
   readonly outbox: Outbox
   readonly topics = new TopicMemo()
+  /** The same in every line of this connection. */
+  readonly traceId: string
   log: Log
 
   readonly #parts: BrokerParts
@@ -53,43 +62,42 @@ export class Connection {
   readonly #framer: Framer
   readonly #liveness: Liveness
   #state: State = 'awaiting_connect'
-  #closeReason: CloseReason | undefined
   /** Behind `connect_refused`: one word of a closed set, for the metric. */
   #refusal: string | undefined
   /** Client Identifier of a CONNECT that was refused: a claim, for the log. */
   #claimedId: string | undefined
   #open: OpenConnection | undefined
-  #reading = true
+  readonly #reading: Reading
   #isLost = false
+  readonly #share = new TurnShare(() => this.serve())
   #draining = false
 
   constructor(parts: BrokerParts, listener: Listener, socket: Duplex, peer: Arrival) {
     this.#parts = parts
     this.listener = listener
     this.#socket = socket
+    this.#reading = new Reading(socket)
     this.peer = peer
     this.certificate = peer.certificate
-    this.outbox = new Outbox(socket, () => {
-      this.#liveness.progressed(parts.sweptAt())
-      if (!this.#reading) this.serve()
-    })
-    this.log = parts.log
+    const { trace, traffic } = parts.wire
+    this.traceId = parts.wire.nextTraceId()
+    this.log = arrivalLog(parts.log, this)
+    this.outbox = new Outbox(
+      socket,
+      () => {
+        this.#liveness.progressed(parts.sweptAt())
+        this.#open?.drained()
+        if (!this.#reading.isOn) this.serve()
+      },
+      { trace, traffic, traced: (bytes) => trace.sent(bytes, this.log) },
+    )
     this.#framer = new Framer(parts.limits.maxConnectBytes)
     this.#liveness = new Liveness(parts.clock.monotonic())
-    if (parts.mqtt.connectionMessages)
-      parts.log.debug(
-        {
-          event: 'connection.opened',
-          listener: listener.name,
-          listenerPort: listener.ports[0] ?? listener.config.port,
-          peer: peer.address,
-          peerPort: peer.port,
-        },
-        'connection opened',
-      )
+    traffic.socketsOpened++
+    if (parts.mqtt.connectionMessages) noteOpened(this.log, this)
     socket.on('data', (chunk: Buffer) => {
+      traffic.bytesReceived += chunk.length
       this.#framer.append(chunk)
-      this.#open?.beginChunk()
       this.#liveness.heard(parts.sweptAt())
       this.serve()
     })
@@ -98,16 +106,16 @@ export class Connection {
       if (err instanceof MalformedPacket) this.#fail(err)
       else this.close('connection_lost', messageOf(err))
     })
-    socket.on('close', () => this.#lost())
-    socket.on('end', () => this.#lost())
+    for (const event of ['close', 'end'] as const) socket.on(event, () => this.#lost())
   }
 
   get isOpening(): boolean {
     return this.#state === 'opening'
   }
 
-  get closeReason(): CloseReason | undefined {
-    return this.#closeReason
+  /** More of what has arrived is served in the next turn. */
+  get #goesOn(): boolean {
+    return this.#share.isOver && this.#open?.mustWait !== true
   }
 
   /** Set once the identity is known. */
@@ -126,8 +134,8 @@ export class Connection {
     try {
       for (;;) {
         if (this.#state !== 'awaiting_connect' && this.#state !== 'open') break
-        if (this.#draining || this.#open?.mustWait === true) break
-        const frame = this.#open?.takeHeld() ?? this.#framer.next()
+        if (this.#draining || this.#open?.mustWait === true || !this.#share.take()) break
+        const frame = this.#open?.takeHeld() ?? this.#nextFrame()
         if (frame === undefined) break
         this.#handle(frame)
       }
@@ -136,69 +144,45 @@ export class Connection {
       this.#fail(err)
     }
     this.#regulateReading()
+    if (this.#isLost && this.#state === 'open' && !this.#goesOn) this.close('connection_lost')
   }
 
   /** Ends the connection, once; the engine then sends the Will unless DISCONNECT came first. */
   close(reason: CloseReason, detail?: string): void {
     if (this.#state === 'closed') return
-    const { metrics } = this.#parts
     const wasOpen = this.#state === 'open'
     this.#state = 'closed'
-    this.#closeReason = reason
     this.outbox.finish()
     this.#open?.closed()
     this.#parts.connections.delete(this)
     if (wasOpen) observeClosed(this.#parts.observer, this, reason)
-    if (this.#open === undefined || this.#refusal !== undefined) {
-      metrics.connectsRefused.inc({ reason: this.#refusal ?? reason })
-    } else metrics.sessionsClosed.inc({ reason })
-    const fields = {
-      event: 'connection.closed',
-      reason,
-      detail,
-      refusal: this.#refusal,
-      ...(this.#open === undefined
-        ? { peer: this.peer.address, peerPort: this.peer.port, clientId: this.#claimedId }
-        : {}),
-    }
-    const routine = reason === 'client_disconnected' || reason === 'connection_lost'
-    if (this.#parts.mqtt.connectionMessages) {
-      const level = wasOpen && !routine ? 'warn' : 'debug'
-      this.log[level](fields, `connection closed: ${reason}`)
-    }
-    // What was written last (CONNACK with a refusal) still leaves before the socket goes.
-    if (this.#socket.destroyed) return
-    this.#socket.end(() => this.#socket.destroy())
-    if (this.#socket.writableLength > 0) this.#parts.clock.after(1000, () => this.#socket.destroy())
-    else this.#socket.destroy()
+    const [refusal, claimedId, isKnown] = [this.#refusal, this.#claimedId, this.#open !== undefined]
+    noteClosed(this.#parts, this.log, { reason, detail, refusal, claimedId, isKnown, wasOpen })
+    endSocket(this.#socket, this.#parts.clock)
   }
 
   /** About once a second: what no event would ever end. */
   sweep(now: number): void {
-    const liveness = this.#liveness
-    if (this.#state === 'open') {
-      const isWaiting = this.#open?.isWaiting === true
-      if (isWaiting || this.outbox.backlogBytes === 0) liveness.progressed(now)
-      // Who is not read cannot be heard.
-      if (isWaiting || !this.#reading) liveness.heard(now)
-      const reason = liveness.failing(now)
-      if (reason === 'too_slow') {
-        this.close(reason, `${this.outbox.backlogBytes} bytes unsent for ${STALLED_MS} ms`)
-      } else if (reason !== undefined) {
-        this.close(reason)
-      }
-    } else if (this.#state !== 'closed') {
+    if (this.#state === 'closed') return
+    if (this.#state !== 'open') {
       const { connectTimeoutMs } = this.#parts.limits
-      if (liveness.isLate(now, connectTimeoutMs)) this.close('connect_timeout')
+      if (this.#liveness.isLate(now, connectTimeoutMs)) this.close('connect_timeout')
+      return
     }
+    const isWaiting = this.#open?.isWaiting === true
+    const { backlogBytes } = this.outbox
+    const isRead = this.#reading.isOn
+    const failing = this.#liveness.look(now, { isWaiting, isRead, backlogBytes })
+    if (failing !== undefined) this.close(failing.reason, failing.detail)
   }
 
   #handle(frame: Frame): void {
     assertClientPacket(frame)
-    if (this.#state === 'awaiting_connect') {
-      if (frame.type !== PacketType.CONNECT) {
-        throw new MalformedPacket('the first packet is not CONNECT [MQTT-3.1.0-1]')
-      }
+    const { trace } = this.#parts.wire
+    if (trace.isOn) trace.received(frame, this.log)
+    const isFirst = this.#state === 'awaiting_connect'
+    assertConnectOnce(frame, isFirst)
+    if (isFirst) {
       void this.#connect(parseConnect(frame))
       return
     }
@@ -207,19 +191,21 @@ export class Connection {
       this.outbox.write(PINGRESP)
       return
     }
-    if (frame.type === PacketType.CONNECT) {
-      throw new OperationalError('PROTOCOL_ERROR', 'a second CONNECT [MQTT-3.1.0-2]')
-    }
     this.#open?.handle(frame)
   }
 
   async #connect(packet: ConnectPacket): Promise<void> {
     this.#state = 'authenticating'
+    this.#parts.wire.traffic.connectsReceived++
     try {
       const outcome = await negotiate(packet, this.#parts, this.listener, this.peer)
       if (this.#state !== 'authenticating') return
       if (!outcome.accepted) {
-        this.#refuse(outcome.refusal, packet)
+        const { returnCode, reason } = outcome.refusal
+        this.#claimedId = packet.clientId
+        reportRefusal(reason, packet, this.#parts, this)
+        const reply = returnCode === undefined ? undefined : encodeConnack(returnCode, false)
+        this.#refuse(reason, reply, reason)
         return
       }
       const { identity, clientId } = outcome
@@ -227,16 +213,7 @@ export class Connection {
       this.#framer.maxBytes = this.#parts.limits.maxPacketBytes
       this.#framer.protocolLevel = packet.protocolLevel
       this.#liveness.keepAliveMs = packet.keepAlive * 1500
-      this.log = this.#parts.log.child({
-        listener: this.listener.name,
-        peer: this.peer.address,
-        peerPort: this.peer.port,
-        user: identity.userName,
-        ...(identity.kind === 'device'
-          ? { tenantId: identity.tenantId, deviceId: identity.deviceId }
-          : {}),
-        clientId,
-      })
+      this.log = clientLog(this.#parts.log, this, identity, clientId)
       this.#open = new OpenConnection(this.#parts, this, { identity, clientId }, packet)
       this.#open.start()
     } catch (err) {
@@ -252,64 +229,52 @@ export class Connection {
     this.#liveness.progressed(this.#parts.sweptAt())
     observeOpened(this.#parts.observer, this)
     this.serve()
-    if (this.#isLost) this.close('connection_lost')
   }
 
   /**
-   * A client need not wait for CONNACK (MQTT 3.1.1 §3.1.4): one that says CONNECT, PUBLISH and
-   * DISCONNECT in one breath and hangs up is served all the same.
+   * What a client said before it hung up is served all the same, CONNECT among it: it need not wait
+   * for CONNACK (MQTT 3.1.1 §3.1.4).
    */
   #lost(): void {
     this.#isLost = true
-    const isOnItsWay = this.#state === 'authenticating' || this.#state === 'opening'
-    if (!isOnItsWay || this.#framer.pendingBytes === 0) this.close('connection_lost')
+    const isOnItsWay = this.#goesOn || /^(?:authenticating|opening)$/u.test(this.#state)
+    const rest = this.#framer.pendingBytes + (this.#open?.heldBytes ?? 0)
+    if (!isOnItsWay || rest === 0) this.close('connection_lost')
   }
 
   unavailable(err: unknown): void {
-    if (!(err instanceof OperationalError)) {
-      this.#fail(err)
-      return
-    }
-    const reason = err.code.toLowerCase()
-    this.#parts.refusals.note(reason, () =>
-      this.log.warn({ event: 'connect.refused', reason }, `CONNECT refused: ${err.message}`),
-    )
-    this.#refusal = reason
-    this.outbox.write(encodeConnack(3, false))
-    this.close('connect_refused', err.message)
+    if (!(err instanceof OperationalError)) return this.#fail(err)
+    const reason = reportUnavailable(err, this.#parts, this.log)
+    this.#refuse(reason, encodeConnack(3, false), err.message)
   }
 
-  #refuse({ returnCode, reason }: Refusal, packet: ConnectPacket): void {
-    this.#claimedId = packet.clientId
+  #refuse(reason: string, reply: Buffer | undefined, detail: string): void {
     this.#refusal = reason
-    reportRefusal(reason, packet, this.#parts, this.listener.name, this.peer)
-    if (returnCode !== undefined) this.outbox.write(encodeConnack(returnCode, false))
-    this.close('connect_refused', reason)
+    if (reply !== undefined) this.outbox.write(reply)
+    this.close('connect_refused', detail)
   }
 
   #fail(err: unknown): void {
-    if (err instanceof ConnectRejected) {
-      this.#refusal = err.reason
-      this.outbox.write(err.reply)
-      this.close('connect_refused', err.message)
-    } else if (err instanceof MalformedPacket) {
-      this.#parts.metrics.malformed.inc()
-      this.close(
-        err.code === 'PACKET_TOO_LARGE' ? 'packet_too_large' : 'malformed_packet',
-        err.message,
-      )
-    } else if (err instanceof OperationalError) {
-      this.close('protocol_error', err.message)
-    } else {
+    const { reason, detail, rejected, isBug } = failureOf(err)
+    if (err instanceof MalformedPacket) this.#parts.metrics.malformed.inc()
+    if (isBug === true) {
       this.log.error({ event: 'connection.failed', err }, 'a connection failed on a bug of ours')
-      this.close('internal_error', messageOf(err))
     }
+    if (rejected === undefined) this.close(reason, detail)
+    else this.#refuse(rejected.reason, rejected.reply, detail)
+  }
+
+  /** Each packet comes by here once, also one that then has to wait. */
+  #nextFrame(): Frame | undefined {
+    const frame = this.#framer.next()
+    if (frame !== undefined) this.#parts.wire.traffic.packetsReceived++
+    return frame
   }
 
   /** Behind held PUBLISHes a PINGREQ is looked for and answered; the rest keeps its order. */
   #answerPings(open: OpenConnection): void {
-    while (open.heldBytes < this.#parts.limits.maxWaitingBytes) {
-      const frame = this.#framer.next()
+    while (open.heldBytes < this.#parts.limits.maxWaitingBytes && this.#share.take()) {
+      const frame = this.#nextFrame()
       if (frame === undefined) return
       if (frame.type === PacketType.PINGREQ) this.#handle(frame)
       else open.hold(frame)
@@ -320,13 +285,10 @@ export class Connection {
     const { limits } = this.#parts
     const full =
       this.#draining ||
-      this.#framer.pendingBytes > limits.maxPacketBytes ||
+      this.#framer.pendingBytes > this.#framer.maxBytes ||
       (this.#state !== 'open' && this.#framer.pendingBytes > limits.maxConnectBytes) ||
       (this.#open !== undefined && this.#open.heldBytes >= limits.maxWaitingBytes) ||
       this.outbox.backlogBytes > limits.maxSocketBacklogBytes
-    if (full === !this.#reading) return
-    this.#reading = !full
-    if (full) this.#socket.pause()
-    else this.#socket.resume()
+    this.#reading.regulate(!full)
   }
 }

@@ -9,6 +9,7 @@ import type { AccessPolicy } from './access-policy.ts'
 import { mayPublish, type Subject } from './access/index.ts'
 import { MountPoint } from './mount-point.ts'
 import { isTooLarge } from './mqtt-rules.ts'
+import { PayloadSlab } from './payload-slab.ts'
 import type { Publisher, TelemetrySink } from './ports.ts'
 import { reportTopicOf, type ReportTopic } from './reports.ts'
 import type { Publication, Router } from './router.ts'
@@ -39,7 +40,7 @@ const REMEMBERED_TOPICS = 16
 
 export function createOrigin(subject: Subject, policy: AccessPolicy, mountPoint?: string): Origin {
   const { identity, clientId } = subject
-  const fingerprint = 'certificate' in identity ? identity.certificate.fingerprint : undefined
+  const fingerprint = 'certificate' in identity ? identity.certificate?.fingerprint : undefined
   const publisher = { kind: identity.kind, userName: identity.userName, clientId, fingerprint }
   const source: MessageSource = {
     mayStillPublish: (topic) => mayPublish(subject, topic, policy.rules).allowed,
@@ -60,6 +61,8 @@ export class Inbound {
   readonly #metrics: Pick<Metrics, 'publishReceived' | 'publishRefused'>
   readonly #clock: Clock
   readonly #mqtt: MqttConfig
+  readonly #clearsRetain: boolean
+  readonly #slab = new PayloadSlab()
 
   constructor(parts: {
     sink: TelemetrySink | undefined
@@ -67,12 +70,15 @@ export class Inbound {
     metrics: Pick<Metrics, 'publishReceived' | 'publishRefused'>
     clock: Clock
     mqtt: MqttConfig
+    /** Default `honour`. */
+    deviceRetain?: 'honour' | 'clear' | undefined
   }) {
     this.#sink = parts.sink
     this.#router = parts.router
     this.#metrics = parts.metrics
     this.#clock = parts.clock
     this.#mqtt = parts.mqtt
+    this.#clearsRetain = parts.deviceRetain === 'clear'
   }
 
   /**
@@ -87,7 +93,11 @@ export class Inbound {
       this.#metrics.publishRefused.inc({ reason: 'payload_too_large' })
       return 'dropped'
     }
-    const publication = publicationOf(sent, origin)
+    // A Will may be older than the rule; a PUBLISH with RETAIN ended its connection.
+    const clears =
+      !this.#mqtt.retainAvailable ||
+      (this.#clearsRetain && origin.subject.identity.kind === 'device')
+    const publication = publicationOf(sent, origin, clears)
     const decision = this.#decide(origin, publication.topic)
     if (!decision.allowed) {
       this.#refuse(origin, publication, decision.reason)
@@ -103,14 +113,16 @@ export class Inbound {
       return 'routed'
     }
     const { tenantId, deviceId, msgType } = telemetry
-    const { topic, payload, qos } = publication
+    const { topic, qos, retain, source } = publication
+    const payload = this.#slab.own(publication.payload)
+    const stored: Publication = { topic, payload, qos, retain, source }
     const { publisher } = origin
     const receivedAt = this.#clock.now()
     // Not `{ ...telemetry, … }`: V8 11.3 (Node.js 20) gives each object made so a hidden class of its
     // own, 5 µs here and slow reads in all that follows; more than half of the cost of a PUBLISH.
     return this.#sink
       .append({ tenantId, deviceId, msgType, topic, payload, qos, receivedAt, publisher })
-      .then(() => this.#router.publish(publication))
+      .then(() => this.#router.publish(stored))
   }
 
   /** False while ingest is full: telemetry of QoS 1 and 2 has to wait where it is. */
@@ -129,11 +141,13 @@ export class Inbound {
     { publisher }: Origin,
     publication: Publication,
   ): Promise<void> {
-    const { topic, payload, qos } = publication
+    const { topic, qos, retain, source } = publication
+    const payload = this.#slab.own(publication.payload)
+    const stored: Publication = { topic, payload, qos, retain, source }
     const receivedAt = this.#clock.now()
     return sink
       .report({ kind, tenantId, deviceId, topic, payload, qos, receivedAt, publisher })
-      .then(() => this.#router.publish(publication))
+      .then(() => this.#router.publish(stored))
   }
 
   #decide(origin: Origin, topic: string): PublishDecision {
@@ -161,16 +175,20 @@ export class Inbound {
       tenantId: device?.tenantId,
       deviceId: device?.deviceId,
       topic,
-      payload,
+      payload: this.#slab.own(payload),
       publisher: origin.publisher,
     })
   }
 }
 
 /** Mounted, and with its source where it will be asked for. Most messages pass as they are. */
-function publicationOf(sent: Publication, { mountPoint, source }: Origin): Publication {
+function publicationOf(
+  sent: Publication,
+  { mountPoint, source }: Origin,
+  clearsRetain: boolean,
+): Publication {
   const topic = mountPoint.topicIn(sent.topic)
   if (topic === sent.topic && !sent.retain) return sent
-  const { payload, qos, retain } = sent
-  return { topic, payload, qos, retain, source }
+  const { payload, qos } = sent
+  return { topic, payload, qos, retain: sent.retain && !clearsRetain, source }
 }

@@ -5,7 +5,7 @@
  */
 
 /** A socket that took no byte for so long, with bytes waiting, is cut (Aedes: drainTimeout). */
-export const STALLED_MS = 60_000
+const STALLED_MS = 60_000
 
 export class Liveness {
   /** Milliseconds; 0: the client asked for none. */
@@ -32,6 +32,20 @@ export class Liveness {
 
   isLate(now: number, connectTimeoutMs: number): boolean {
     return now - this.#openedAt > connectTimeoutMs
+  }
+
+  /** Why an open connection is over, if so; what we keep from it does not count against it. */
+  look(
+    now: number,
+    state: { readonly isWaiting: boolean; readonly isRead: boolean; readonly backlogBytes: number },
+  ): { reason: 'keep_alive_timeout' | 'too_slow'; detail?: string } | undefined {
+    const { isWaiting, isRead, backlogBytes } = state
+    if (isWaiting || backlogBytes === 0) this.progressed(now)
+    // Who is not read cannot be heard.
+    if (isWaiting || !isRead) this.heard(now)
+    const reason = this.failing(now)
+    if (reason !== 'too_slow') return reason === undefined ? undefined : { reason }
+    return { reason, detail: `${backlogBytes} bytes unsent for ${STALLED_MS} ms` }
   }
 
   /** Why it is over, if so. */

@@ -1,6 +1,7 @@
 /** A connection whose client has proved who it is: serves its packets. */
 import { OperationalError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
+import type { TenantId } from '../core/names.ts'
 import { maySubscribe, type Subject } from './access/index.ts'
 import type { BrokerParts } from './broker-parts.ts'
 import type { EngineClient } from './engine/engine.ts'
@@ -37,6 +38,9 @@ export class OpenConnection {
 
   readonly #held = new HeldFrames()
   #isInPortions = false
+  #forsaken: 'keep' | 'discard' | undefined
+  #isWalking = false
+  #hasEntered = false
 
   constructor(
     parts: BrokerParts,
@@ -51,12 +55,25 @@ export class OpenConnection {
     const { config, policy } = connection.listener
     this.origin = createOrigin(subject, policy, config.mountPoint)
     this.key = `${keyOf(subject.identity)}:${subject.clientId}`
-    this.#link = new SessionLink(connection.outbox, this.origin, parts.metrics)
+    this.#link = new SessionLink(connection.outbox, this.origin, {
+      metrics: parts.metrics,
+      traffic: parts.wire.traffic,
+    })
     this.#publishes = new ReceivedPublishes(parts, connection, this.origin, this.#held)
   }
 
   get session(): Session | undefined {
     return this.#session
+  }
+
+  /** User name of CONNECT, proved or not. */
+  get presentedName(): string | undefined {
+    return this.#connect.userName
+  }
+
+  get #tenant(): TenantId | undefined {
+    const { identity } = this.subject
+    return identity.kind === 'device' ? identity.tenantId : undefined
   }
 
   get #log(): Log {
@@ -74,7 +91,10 @@ export class OpenConnection {
       failed: (err) => this.#connection.unavailable(err),
       acknowledged: () => this.#acknowledged(),
       sendWill: (message) => this.#parts.inbound.accept(this.origin, message),
-      write: (bytes) => this.#connection.outbox.write(bytes),
+      write: (connack) => {
+        this.#announce()
+        this.#connection.outbox.write(connack)
+      },
       ended: () => this.#connection.close('session_taken_over'),
     })
   }
@@ -82,29 +102,39 @@ export class OpenConnection {
   /** Session Present [MQTT-3.2.2-2]. The older connection of this key has been closed by now. */
   #registered(): boolean {
     const { store } = this.#parts
-    const { clientId } = this.subject
-    const { session, present } = store.open(this.key, { clientId, clean: this.#connect.clean })
+    const { clientId, identity } = this.subject
+    const tenant = this.#tenant
+    this.#parts.tenantConnections.enter(tenant)
+    this.#hasEntered = true
+    const { clean } = this.#connect
+    const { session, present } = store.open(this.key, { clientId, clean, tenant })
     this.#session = session
+    if (!clean) {
+      const { revokedSessions } = this.#parts
+      revokedSessions.opened(this.key, identity, this.#connection.listener.certificates)
+    }
     // In MQTT 3.1 that bit of CONNACK is reserved.
     return present && this.#connect.protocolLevel === 4
+  }
+
+  /** Before CONNACK goes out, as Mosquitto has it. */
+  #announce(): void {
+    if (this.#session === undefined || !this.#connection.isOpening) return
+    if (!this.#parts.mqtt.connectionMessages) return
+    const { clean, keepAlive, protocolLevel, will } = this.#connect
+    this.#log.info(
+      { event: 'session.opened', clean, keepAlive, protocolLevel, will: willFields(will) },
+      'session opened',
+    )
   }
 
   #acknowledged(): void {
     const session = this.#session
     if (session === undefined || !this.#connection.isOpening) return
-    if (this.#parts.mqtt.connectionMessages)
-      this.#log.info(
-        {
-          event: 'session.opened',
-          clean: this.#connect.clean,
-          keepAlive: this.#connect.keepAlive,
-          protocolLevel: this.#connect.protocolLevel,
-        },
-        'session opened',
-      )
     this.dropDisallowed()
     session.attach(this.#link, (topic) => this.#link.mayReceive(topic))
     this.#connection.opened()
+    this.#walkRetained()
   }
 
   /** Takes back what a changed access file no longer allows. */
@@ -118,14 +148,30 @@ export class OpenConnection {
     }
   }
 
+  /**
+   * To be called before it is closed for a revocation: its Will is not sent.
+   *
+   * @param session what becomes of its Session; `discard` only where the setting says so, too
+   */
+  forsake(session: 'keep' | 'discard'): void {
+    this.#forsaken = session
+  }
+
   /** The socket is gone: the Session is on its own, or at its end. */
   closed(): void {
     this.#held.clear()
+    if (this.#hasEntered) this.#parts.tenantConnections.leave(this.#tenant)
+    this.#hasEntered = false
     const session = this.#session
     this.#session = undefined
     if (session !== undefined) {
       // Closed between registration and CONNACK, the Session has no link yet to be told apart by.
       this.#parts.store.close(session, session.connected ? this.#link : undefined)
+    }
+    // As after DISCONNECT: whoever may say nothing more has no last words either.
+    if (this.#forsaken !== undefined) this.#engine?.disconnect()
+    if (this.#forsaken === 'discard' && session !== undefined) {
+      this.#parts.revokedSessions.discard(this.key)
     }
     this.#engine?.destroy()
   }
@@ -154,9 +200,10 @@ export class OpenConnection {
     return this.#held.shift()
   }
 
-  /** The frames from now on are of another read of the socket. */
-  beginChunk(): void {
-    this.#publishes.beginChunk()
+  /** The socket has taken what it was given last. */
+  drained(): void {
+    this.#session?.drained()
+    this.#walkRetained()
   }
 
   handle(frame: Frame): void {
@@ -198,7 +245,7 @@ export class OpenConnection {
   }
 
   #flow(outcome: 'done' | 'unknown' | 'wrong_flow', word: string): void {
-    if (outcome !== 'wrong_flow') return
+    if (outcome !== 'wrong_flow') return this.#walkRetained()
     throw new OperationalError('PROTOCOL_ERROR', `${word} in the flow of another QoS`)
   }
 
@@ -209,6 +256,21 @@ export class OpenConnection {
     return { session, origin: this.origin, maxQos, parts: this.#parts, log, write }
   }
 
+  /**
+   * Goes on with what subscriptions are owed, in portions, until the client has to acknowledge or its
+   * socket to drain; either calls again.
+   */
+  #walkRetained(): void {
+    const session = this.#session
+    if (session?.owesRetained !== true || this.#isWalking || this.#isInPortions) return
+    this.#isWalking = !this.#parts.portions.run(
+      () => this.#session === session && session.walkRetained(),
+      () => {
+        this.#isWalking = false
+      },
+    )
+  }
+
   /** The packets behind this one wait. */
   #serveInPortions(step: () => boolean): void {
     this.#isInPortions = !this.#parts.portions.run(
@@ -216,7 +278,14 @@ export class OpenConnection {
       () => {
         this.#isInPortions = false
         this.#connection.serve()
+        this.#walkRetained()
       },
     )
   }
+}
+
+function willFields(will: ConnectPacket['will']): Readonly<Record<string, unknown>> | undefined {
+  if (will === undefined) return undefined
+  const { topic, qos, retain, payload } = will
+  return { topic, qos, retain, payloadBytes: payload.length }
 }

@@ -7,6 +7,7 @@
  * and joined, so that a bound in bytes is one in memory: a write of two bytes would cost two hundred.
  */
 import type { Duplex } from 'node:stream'
+import type { Traffic } from './traffic.ts'
 
 /** Up to here chunks are copied together; above, a gathered write is cheaper. */
 const JOIN_BYTES = 32_768
@@ -14,6 +15,20 @@ const JOIN_BYTES = 32_768
 const MAX_LOOSE = 1024
 /** Bytes of one write: a peer that takes so many within a minute makes progress. */
 const WRITE_BYTES = 131_072
+
+/** Who counts, and writes down, what is sent. */
+export interface Sent {
+  readonly trace: { readonly isOn: boolean }
+  readonly traffic: Pick<Traffic, 'bytesSent' | 'packetsSent'>
+  /** @param bytes one or more whole packets; called while `trace.isOn` */
+  traced(bytes: Buffer): void
+}
+
+const uncounted = (): Sent => ({
+  trace: { isOn: false },
+  traffic: { bytesSent: 0, packetsSent: 0 },
+  traced: () => undefined,
+})
 
 const dirty: Outbox[] = []
 let scheduled = false
@@ -28,19 +43,29 @@ function flushAll(): void {
 export class Outbox {
   readonly #socket: Duplex
   readonly #progressed: () => void
+  readonly #sent: Sent
   /** Ready to be written. */
   #packed: Buffer[] = []
+  /** How many packets each of them holds. */
+  #packedPackets: number[] = []
   /** Behind them, and small. */
   #loose: Buffer[] = []
   #looseBytes = 0
+  #loosePackets = 0
   #bytes = 0
   #isDirty = false
   #isWriting = false
 
   /** @param progressed the socket took what it was given last */
-  constructor(socket: Duplex, progressed: () => void = () => undefined) {
+  constructor(socket: Duplex, progressed: () => void = () => undefined, sent: Sent = uncounted()) {
     this.#socket = socket
     this.#progressed = progressed
+    this.#sent = sent
+  }
+
+  /** Packets not yet given to the socket. */
+  get backlogPackets(): number {
+    return this.#packedPackets.reduce((sum, packets) => sum + packets, this.#loosePackets)
   }
 
   /** Bytes not yet taken by the operating system. */
@@ -48,13 +73,19 @@ export class Outbox {
     return this.#bytes + this.#socket.writableLength
   }
 
-  write(chunk: Buffer): void {
+  /** @param packets how many `chunk` holds, each of them whole */
+  write(chunk: Buffer, packets = 1): void {
+    const { trace, traffic } = this.#sent
+    traffic.packetsSent += packets
+    if (trace.isOn) this.#sent.traced(chunk)
     this.#bytes += chunk.length
     if (chunk.length >= JOIN_BYTES) {
       this.#pack()
       this.#packed.push(chunk)
+      this.#packedPackets.push(packets)
     } else {
       this.#loose.push(chunk)
+      this.#loosePackets += packets
       this.#looseBytes += chunk.length
       if (this.#looseBytes >= JOIN_BYTES || this.#loose.length >= MAX_LOOSE) this.#pack()
     }
@@ -82,8 +113,10 @@ export class Outbox {
     const [first] = loose
     if (first === undefined) return
     this.#packed.push(loose.length === 1 ? first : Buffer.concat(loose, this.#looseBytes))
+    this.#packedPackets.push(this.#loosePackets)
     this.#loose = []
     this.#looseBytes = 0
+    this.#loosePackets = 0
   }
 
   #send(maxBytes: number): void {
@@ -93,11 +126,13 @@ export class Outbox {
     let count = 0
     while (bytes < maxBytes && count < packed.length) bytes += packed[count++]?.length ?? 0
     const chunks = packed.splice(0, count)
+    this.#packedPackets.splice(0, count)
     const last = chunks.pop()
     const socket = this.#socket
     if (last === undefined) return
     if (socket.destroyed || !socket.writable) return this.#drop()
     this.#bytes -= bytes
+    this.#sent.traffic.bytesSent += bytes
     this.#isWriting = true
     if (chunks.length > 0) socket.cork()
     for (const chunk of chunks) socket.write(chunk)
@@ -117,5 +152,7 @@ export class Outbox {
     this.#loose = []
     this.#looseBytes = 0
     this.#bytes = 0
+    this.#packedPackets = []
+    this.#loosePackets = 0
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
+import { currentTurn } from './turn.ts'
 
 /** Of one turn of the event loop. */
 const PORTION_MS = 5
@@ -18,6 +19,8 @@ export class Portions {
   readonly #log: Log
   readonly #jobs: Job[] = []
   #isScheduled = false
+  #atOnceIn = -1
+  #end = 0
 
   constructor(clock: Clock, log: Log) {
     this.#clock = clock
@@ -25,8 +28,8 @@ export class Portions {
   }
 
   /**
-   * Calls `step` until it answers false: a portion at once, unless others are at it, and the rest in
-   * later turns.
+   * Calls `step` until it answers false: a portion at once, unless others are at it or had theirs in
+   * this turn, and the rest in later turns.
    *
    * @param done called after the last step, if that is in a later turn
    * @returns true when all is done already
@@ -40,8 +43,14 @@ export class Portions {
 
   /** @returns whether there is more to do */
   #first(step: () => boolean): boolean {
-    const end = this.#clock.monotonic() + PORTION_MS
-    while (step()) if (this.#clock.monotonic() >= end) return true
+    const now = this.#clock.monotonic()
+    const turn = currentTurn()
+    if (turn !== this.#atOnceIn) {
+      this.#atOnceIn = turn
+      this.#end = now + PORTION_MS
+    }
+    if (now >= this.#end) return true
+    while (step()) if (this.#clock.monotonic() >= this.#end) return true
     return false
   }
 

@@ -12,6 +12,8 @@ export interface PeerCertificate {
   readonly fingerprint: string
   /** Milliseconds since 1970. */
   readonly notAfter: number
+  /** `commonName` is not the subject's: the certificate is pinned for that name. */
+  readonly pinned?: true
   /** The whole subject (RFC 2253), where the listener takes that for the user name. */
   readonly subject?: string
 }
@@ -45,6 +47,8 @@ export interface ServerCredentials {
   readonly cert: string
   /** CAs named to clients and used by OpenSSL for their chains, PEM; undefined: none asked for. */
   readonly ca: string | undefined
+  /** DH parameters, PEM; absent: no DHE ciphers. */
+  readonly dhparam?: string | undefined
 }
 
 /** A PUBLISH on an ingested topic, accepted by access control. */
@@ -66,7 +70,7 @@ export interface Publisher {
   readonly kind: 'device' | 'certificate' | 'account' | 'anonymous'
   readonly userName: string | undefined
   readonly clientId: string
-  /** Fingerprint of the certificate presented, for kinds `device` and `certificate`. */
+  /** Of the certificate presented, for kinds `device` (undefined: a pre-shared key) and `certificate`. */
   readonly fingerprint: string | undefined
 }
 
@@ -146,12 +150,13 @@ export interface DeniedPublish {
   readonly publisher: Publisher
 }
 
-/** What is known of a device beyond its certificate, asked when it connects. */
+/** What is known of a device beyond its certificate or key, asked when it connects. */
 export interface DeviceRegistry {
   /** May wait for the database, within bounds. Never rejects. */
   mayConnect(device: {
     readonly tenantId: string
     readonly deviceId: string
-    readonly fingerprint: string
+    /** Undefined: it has shown no certificate. */
+    readonly fingerprint: string | undefined
   }): Promise<{ readonly admitted: true } | { readonly admitted: false; readonly reason: string }>
 }

@@ -12,11 +12,6 @@ import type { NetworkConnection } from './network-connection.ts'
 import { PacketType, parsePublish, type Frame, type PublishPacket } from './packets/index.ts'
 import type { Session } from './store/index.ts'
 
-/** PUBLISHes of one read of the socket whose payload is copied out of it. */
-const COPIED_OF_CHUNK = 32
-/** A payload may keep this much more than four times itself. */
-const SLACK_BYTES = 1024
-
 export class ReceivedPublishes {
   readonly #parts: BrokerParts
   readonly #connection: NetworkConnection
@@ -25,7 +20,6 @@ export class ReceivedPublishes {
   readonly #acknowledgements: Acknowledgements
   #waiting = 0
   #waitingBytes = 0
-  #copiedOfChunk = 0
   #untilRoom = false
 
   constructor(parts: BrokerParts, connection: NetworkConnection, origin: Origin, held: HeldFrames) {
@@ -35,7 +29,7 @@ export class ReceivedPublishes {
     this.#held = held
     const { maxWaitingPublishes } = parts.limits
     this.#acknowledgements = new Acknowledgements(
-      (bytes) => connection.outbox.write(bytes),
+      (bytes, packets) => connection.outbox.write(bytes, packets),
       (before) => {
         if (before >= maxWaitingPublishes && !this.mustWait) connection.serve()
       },
@@ -59,13 +53,8 @@ export class ReceivedPublishes {
     return this.#waiting > 0 || this.#untilRoom
   }
 
-  /** The frames from now on are of another read of the socket. */
-  beginChunk(): void {
-    this.#copiedOfChunk = 0
-  }
-
   take(session: Session, frame: Frame): void {
-    const packet = this.#withOwnPayload(parsePublish(frame, this.#connection.topics))
+    const packet = parsePublish(frame, this.#connection.topics)
     const { inbound, limits, mqtt } = this.#parts
     const problem = publishProblem(packet, this.#connection.listener.config, mqtt)
     if (problem !== undefined) throw new OperationalError('PUBLISH_NOT_SUPPORTED', problem)
@@ -73,6 +62,10 @@ export class ReceivedPublishes {
       this.#waitForRoom(frame)
       return
     }
+    const { trace, traffic } = this.#parts.wire
+    traffic.publishesReceived++
+    traffic.publishBytesReceived += packet.payload.length
+    if (trace.isOn) trace.publish(packet, this.#connection.log)
     if (packet.qos === 2) {
       const known = session.beginReceive(packet.packetId)
       if (known === 'too_many') {
@@ -87,6 +80,7 @@ export class ReceivedPublishes {
       }
     }
     const outcome = inbound.accept(this.#origin, packet)
+    if (outcome === 'refused' && trace.isOn) trace.denied(packet, this.#connection.log)
     if (outcome === 'refused' && this.#parts.deniedPublish === 'disconnect') {
       this.#connection.close('publish_denied', packet.topic)
       return
@@ -100,19 +94,6 @@ export class ReceivedPublishes {
     if (this.#waiting === limits.maxWaitingPublishes) {
       this.#connection.log.debug({ event: 'connection.held' }, 'reading waits for COMMIT')
     }
-  }
-
-  /**
-   * What waits for storage keeps the 64 KiB it was read in. Where many came in one read that is
-   * theirs; so that few cannot keep it, the first ones are copied.
-   */
-  #withOwnPayload(packet: PublishPacket): PublishPacket {
-    const { payload } = packet
-    if (payload.buffer.byteLength <= 4 * payload.length + SLACK_BYTES) return packet
-    if (this.#copiedOfChunk >= COPIED_OF_CHUNK) return packet
-    this.#copiedOfChunk++
-    const { topic, qos, dup, retain, packetId } = packet
-    return { topic, qos, dup, retain, packetId, payload: Buffer.from(payload) }
   }
 
   /** Acknowledges once `stored` settles; a message that was not taken ends the connection instead. */

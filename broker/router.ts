@@ -6,9 +6,11 @@
 import type { Metrics } from '../core/metrics.ts'
 import {
   createMessage,
+  type DeliveryOutcome,
   type Message,
   type MessageSource,
   type MemoryStore,
+  type RetainedSource,
   type Session,
 } from './store/index.ts'
 
@@ -24,7 +26,7 @@ export interface Publication {
 export class Router {
   readonly #store: MemoryStore
   readonly #metrics: Pick<Metrics, 'publishDropped'>
-  readonly #checkRetainSource: boolean
+  readonly #owed: RetainedSource
 
   constructor(
     store: MemoryStore,
@@ -33,7 +35,13 @@ export class Router {
   ) {
     this.#store = store
     this.#metrics = metrics
-    this.#checkRetainSource = options.checkRetainSource
+    const { checkRetainSource } = options
+    this.#owed = {
+      retained: store.retained,
+      mayStillSend: ({ topic, source }) =>
+        !checkRetainSource || source?.mayStillPublish(topic) !== false,
+      notDelivered: (outcome) => this.#count(outcome),
+    }
   }
 
   /** Retains if asked to, and delivers to every matching Session once. */
@@ -46,16 +54,12 @@ export class Router {
   }
 
   /**
-   * What a new subscription is owed [MQTT-3.3.1-6], with RETAIN set [MQTT-3.3.1-8]. A message whose
+   * A new subscription is owed what is retained [MQTT-3.3.1-6], with RETAIN set [MQTT-3.3.1-8]:
+   * `session.walkRetained` sends it. A message whose
    * publisher may no longer write there stays where it is, until it may again or is replaced.
    */
-  deliverRetained(session: Session, filter: string, grantedQos: 0 | 1 | 2): void {
-    if (filter.startsWith('$share/')) return
-    for (const message of this.#store.retained.match(filter)) {
-      if (this.#checkRetainSource && message.source?.mayStillPublish(message.topic) === false)
-        continue
-      this.#deliver(session, message, grantedQos, true)
-    }
+  oweRetained(session: Session, filter: string, grantedQos: 0 | 1 | 2): void {
+    if (!filter.startsWith('$share/')) session.oweRetained(filter, grantedQos, this.#owed)
   }
 
   #retain(message: Message): void {
@@ -64,8 +68,11 @@ export class Router {
     }
   }
 
-  #deliver(session: Session, message: Message, grantedQos: 0 | 1 | 2, retained = false): void {
-    const outcome = session.deliver(message, grantedQos, { retained })
+  #deliver(session: Session, message: Message, grantedQos: 0 | 1 | 2): void {
+    this.#count(session.deliver(message, grantedQos, { retained: false }))
+  }
+
+  #count(outcome: DeliveryOutcome): void {
     if (outcome !== 'sent' && outcome !== 'queued')
       this.#metrics.publishDropped.inc({ reason: outcome })
   }

@@ -4,6 +4,12 @@ import { mayReceive } from './access/index.ts'
 import type { Origin } from './inbound.ts'
 import { PacketType, encodeAcknowledgement, encodePublish } from './packets/index.ts'
 import type { Link, Message } from './store/index.ts'
+import type { Traffic } from './traffic.ts'
+
+interface Counted {
+  readonly metrics: Pick<Metrics, 'publishSent'>
+  readonly traffic: Pick<Traffic, 'publishesSent' | 'publishBytesSent'>
+}
 
 /** Topics whose right is remembered, until the access rules change. */
 const REMEMBERED_TOPICS = 64
@@ -11,18 +17,18 @@ const REMEMBERED_TOPICS = 64
 export class SessionLink implements Link {
   readonly #outbox: { readonly backlogBytes: number; write(bytes: Buffer): void }
   readonly #origin: Origin
-  readonly #metrics: Pick<Metrics, 'publishSent'>
+  readonly #counted: Counted
   readonly #receivable = new Map<string, boolean>()
   #version = -1
 
   constructor(
     outbox: { readonly backlogBytes: number; write(bytes: Buffer): void },
     origin: Origin,
-    metrics: Pick<Metrics, 'publishSent'>,
+    counted: Counted,
   ) {
     this.#outbox = outbox
     this.#origin = origin
-    this.#metrics = metrics
+    this.#counted = counted
   }
 
   get backlogBytes(): number {
@@ -35,7 +41,10 @@ export class SessionLink implements Link {
   ): void {
     const topic = this.#origin.mountPoint.topicOut(name)
     if (topic === undefined) return
-    this.#metrics.publishSent.inc()
+    const { metrics, traffic } = this.#counted
+    metrics.publishSent.inc()
+    traffic.publishesSent++
+    traffic.publishBytesSent += payload.length
     this.#outbox.write(encodePublish({ topic, payload, ...options }))
   }
 

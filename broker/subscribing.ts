@@ -28,8 +28,8 @@ export interface Subscriber {
 }
 
 /**
- * Grants or refuses each filter, then sends SUBACK, then what is retained. Each filter's retained
- * messages are looked up when its turn comes: nothing older can follow what was delivered meanwhile.
+ * Grants or refuses each filter, then sends SUBACK, then what is retained, as far as it goes out at
+ * once: the rest follows as the client takes it, and its packets are served meanwhile.
  *
  * @returns the step; false: it was the last
  * @throws MalformedPacket
@@ -38,40 +38,26 @@ export function subscribing(frame: Frame, subscriber: Subscriber): () => boolean
   const { session, origin, maxQos, parts, log } = subscriber
   const { packetId, subscriptions } = parseSubscribe(frame)
   const granted: number[] = []
-  let delivered = 0
-
-  const wantedAt = (i: number) => {
-    const one = subscriptions[i]
-    if (one === undefined) return undefined
-    const qos = one.qos < maxQos ? one.qos : maxQos
-    return { topic: origin.mountPoint.filterIn(one.topic), qos }
-  }
 
   const grantNext = (): boolean => {
-    const wanted = wantedAt(granted.length)
+    const wanted = subscriptions[granted.length]
     if (wanted === undefined) return false
-    const { topic: filter, qos } = wanted
+    const filter = origin.mountPoint.filterIn(wanted.topic)
+    const qos = wanted.qos < maxQos ? wanted.qos : maxQos
     const isAllowed = maySubscribe(origin.subject, filter, origin.policy.rules).allowed
     if (isAllowed && parts.store.subscribe(session, filter, qos)) {
       log.debug({ event: 'subscription.granted', filter, qos }, 'subscription granted')
       granted.push(qos)
+      parts.router.oweRetained(session, filter, qos)
     } else {
-      log.debug({ event: 'subscription.refused', filter }, 'subscription refused')
+      log.debug({ event: 'subscription.refused', filter, qos }, 'subscription refused')
       granted.push(REFUSED)
     }
     if (granted.length === subscriptions.length) subscriber.write(encodeSuback(packetId, granted))
     return true
   }
 
-  const deliverNext = (): boolean => {
-    const wanted = wantedAt(delivered)
-    if (wanted === undefined) return false
-    const isInForce = granted[delivered] !== REFUSED && session.subscriptions.has(wanted.topic)
-    if (isInForce) parts.router.deliverRetained(session, wanted.topic, wanted.qos)
-    return ++delivered < subscriptions.length
-  }
-
-  return () => grantNext() || deliverNext()
+  return () => grantNext() || session.walkRetained()
 }
 
 /** Takes back each filter, then sends UNSUBACK; otherwise as `subscribing`. */
@@ -83,9 +69,8 @@ export function unsubscribing(frame: Frame, subscriber: Subscriber): () => boole
     const topic = topics[next++]
     if (topic !== undefined) {
       const filter = origin.mountPoint.filterIn(topic)
-      if (parts.store.unsubscribe(session, filter)) {
-        log.debug({ event: 'subscription.ended', filter }, 'subscription ended')
-      }
+      const wasInForce = parts.store.unsubscribe(session, filter)
+      log.debug({ event: 'subscription.ended', filter, wasInForce }, 'subscription ended')
     }
     if (next < topics.length) return true
     subscriber.write(encodeUnsuback(packetId))

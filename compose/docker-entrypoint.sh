@@ -13,7 +13,7 @@ say() { printf 'midge: %s\n' "$*" >&2; }
 # Options and commands of midge alone, and Mosquitto's own command line, start midge.
 case "${1-}" in
 '') set -- midge -c "$MOSQUITTO/config/mosquitto.conf" ;;
--* | start | demo | pki | rows | passwd | check | health) set -- midge "$@" ;;
+-* | start | demo | pki | rows | quarantine | db | passwd | check | explain | health) set -- midge "$@" ;;
 mosquitto | */mosquitto)
   shift
   set -- midge "$@"

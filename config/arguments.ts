@@ -16,6 +16,13 @@ export class CommandLineError extends OperationalError {
   }
 }
 
+/** With the usage behind it. */
+export function unknownOption(option: string): CommandLineError {
+  return new CommandLineError(`Unknown option '${shown(option)}'.`, true)
+}
+
+export const isHelp = (option: string): boolean => option === '-h' || option === '--help'
+
 /** Walks over options; each takes what follows it from here. */
 export class Arguments {
   readonly #argv: readonly string[]

@@ -3,12 +3,14 @@
  * commands of our own. With `-c` or `-p` it starts as Mosquitto would; with neither, as newcomers
  * start it.
  */
-import { Arguments, CommandLineError } from './arguments.ts'
+import { Arguments, CommandLineError, isHelp, unknownOption } from './arguments.ts'
+import { parseExplain, type ExplainCommand } from './explain-command.ts'
 import { shown } from './lines.ts'
 import type { Verbosity } from './sections.ts'
 import { wholeNumber } from './settings/setting.ts'
 
 export { CommandLineError } from './arguments.ts'
+export type { ExplainCommand } from './explain-command.ts'
 
 export interface StartCommand {
   readonly name: 'start'
@@ -17,26 +19,13 @@ export interface StartCommand {
   readonly file: string | undefined
   readonly ports: readonly number[]
   readonly verbosity: Verbosity
-  /** `-d` was given: Node cannot fork, so the caller starts itself again, or refuses. */
+  /** `-d` was given: Node cannot fork, so the caller starts itself again. */
   readonly daemon: boolean
   /** `--data`; wins over MIDGE_DATA. */
   readonly data: string | undefined
   /** Read the configuration, say `Configuration file is OK.`, and end. */
   readonly testConfig: boolean
   readonly tlsKeylog: string | undefined
-}
-
-export interface ExplainCommand {
-  readonly name: 'explain'
-  /** `tenant/device`, a user name, or `anonymous`. */
-  readonly identity: string
-  readonly access: 'publish' | 'subscribe'
-  readonly topic: string
-  readonly file: string
-  /** Undefined: each listener of the file. */
-  readonly listener: string | undefined
-  /** What `%c` stands for; undefined: no line with it matches. */
-  readonly clientId: string | undefined
 }
 
 export type Command =
@@ -71,15 +60,16 @@ Usage: midge [start] [-c config_file] [-p port] [-v] [-q] [-d] [--data dir]
        midge rows [--limit n] [--follow] [--data dir]
        midge quarantine list|show|replay|discard ...
        midge db init [--data dir]
-       midge passwd ...
+       midge passwd [-c | -D] [-b] passwordfile username ...
        midge check config_file
        midge explain identity publish|subscribe topic -c config_file
-             [--listener name] [--client-id id]
+             [--listener name] [--client-id id] [--certificate file] [--registry]
        midge health [--url url]
 
  -c : read a mosquitto.conf and start as Mosquitto would. Without it, and without
       -p, start with mutual TLS on 8883, passwords on 1883 and 9001, and a database.
- -d : put the broker into the background after starting.
+ -d : put the broker into the background after starting. Without -c what it says goes
+      to midge.log in its directory.
  -h : display this help.
  -p : listen on this port, on this machine only, if the file has no listener.
  -q : log nothing. This overrides the configuration file, and -v.
@@ -94,9 +84,11 @@ Usage: midge [start] [-c config_file] [-p port] [-v] [-q] [-d] [--data dir]
  rows   : show stored telemetry.
  quarantine : look at rejected messages, try them again, discard them.
  db     : make the tables in a database of your own.
- passwd : edit a password file.
+ passwd : edit a password file, as mosquitto_passwd does; see midge passwd --help.
  check  : say what becomes of each line of a file, and what is dangerous in it.
- explain: say whether tenant/device, an account or anonymous may do it, and by which line.
+          Exit code 2 for dangers alone, 3 for errors.
+ explain: say whether tenant/device, an account or anonymous may do it, and by which line;
+          of a certificate whether it is admitted; with --registry what the database says.
  health : ask a running broker; exit code 0 if it is ready.
 `
 
@@ -123,16 +115,12 @@ export function parseCommandLine(argv: readonly string[]): Command {
     case 'check':
       return parseCheck(rest)
     case 'explain':
-      return parseExplain(rest)
+      return parseExplain(rest) ?? { name: 'help' }
     case 'health':
       return parseHealth(rest)
     default:
       return parseStart(argv)
   }
-}
-
-function unknown(option: string): CommandLineError {
-  return new CommandLineError(`Unknown option '${shown(option)}'.`, true)
 }
 
 function parseStart(argv: readonly string[]): Command {
@@ -188,7 +176,7 @@ function parseStart(argv: readonly string[]): Command {
       case '--version':
         return { name: 'version' }
       default:
-        throw unknown(option)
+        throw unknownOption(option)
     }
   }
   const as = file === undefined && ports.length === 0 ? 'newcomer' : 'mosquitto'
@@ -202,8 +190,6 @@ function portOf(text: string): number {
   throw new CommandLineError(`Invalid port specified (${shown(text)}).`)
 }
 
-const isHelp = (option: string): boolean => option === '-h' || option === '--help'
-
 function parseDemo(argv: readonly string[]): Command {
   const given = new Arguments(argv)
   let devices = 20
@@ -214,7 +200,7 @@ function parseDemo(argv: readonly string[]): Command {
     if (option === '--devices') devices = given.countOf(option)
     else if (option === '--rate') rate = given.countOf(option)
     else if (option === '--data') data = given.valueOf(option, 'directory')
-    else throw unknown(option)
+    else throw unknownOption(option)
   }
   return { name: 'demo', devices, rate, data }
 }
@@ -229,42 +215,18 @@ function parseRows(argv: readonly string[]): Command {
     if (option === '--limit') limit = given.countOf(option)
     else if (option === '--follow') follow = true
     else if (option === '--data') data = given.valueOf(option, 'directory')
-    else throw unknown(option)
+    else throw unknownOption(option)
   }
   return { name: 'rows', limit, follow, data }
 }
 
 function parseCheck(argv: readonly string[]): Command {
   const [file, extra] = argv
-  if (file === undefined) throw new CommandLineError('check given, but no config file specified.')
+  if (file === undefined)
+    throw new CommandLineError('check given, but no config file specified.', true)
   if (isHelp(file)) return { name: 'help' }
-  if (extra !== undefined) throw unknown(extra)
+  if (extra !== undefined) throw unknownOption(extra)
   return { name: 'check', file }
-}
-
-function parseExplain(argv: readonly string[]): Command {
-  const given = new Arguments(argv)
-  const words: string[] = []
-  let file: string | undefined
-  let listener: string | undefined
-  let clientId: string | undefined
-  for (let word = given.take(); word !== undefined; word = given.take()) {
-    if (isHelp(word)) return { name: 'help' }
-    if (word === '-c') file = given.valueOf(word, 'config file')
-    else if (word === '--listener') listener = given.valueOf(word, 'name')
-    else if (word === '--client-id') clientId = given.valueOf(word, 'id')
-    else if (word.startsWith('-') || words.length === 3) throw unknown(word)
-    else words.push(word)
-  }
-  const [identity, access, topic] = words
-  if (identity === undefined || topic === undefined) {
-    throw new CommandLineError('explain needs an identity, publish or subscribe, and a topic.')
-  }
-  if (access !== 'publish' && access !== 'subscribe') {
-    throw new CommandLineError(`explain "${shown(access ?? '')}", expected publish or subscribe.`)
-  }
-  if (file === undefined) throw new CommandLineError('explain needs -c config_file.')
-  return { name: 'explain', identity, access, topic, file, listener, clientId }
 }
 
 function parseHealth(argv: readonly string[]): Command {
@@ -272,7 +234,7 @@ function parseHealth(argv: readonly string[]): Command {
   let url: string | undefined
   for (let option = given.take(); option !== undefined; option = given.take()) {
     if (isHelp(option)) return { name: 'help' }
-    if (option !== '--url') throw unknown(option)
+    if (option !== '--url') throw unknownOption(option)
     url = given.valueOf(option, 'URL')
     if (!/^https?:$/u.test(protocolOf(url))) {
       throw new CommandLineError(`--url is "${shown(url)}", expected an http:// URL.`)

@@ -1,3 +1,4 @@
+import { isLive } from './live.ts'
 import type { Config } from './types.ts'
 
 export interface Change {
@@ -11,36 +12,9 @@ export interface Change {
 export interface Difference {
   /** Applied by a reload. */
   readonly live: readonly Change[]
-  /** Refuse the reload, or say that these wait for a restart. */
+  /** Not in force before a restart; see `withLivePart`. */
   readonly restart: readonly Change[]
 }
-
-/**
- * What a reload may change: who may connect and do what, certificates and CRLs, policies, and the
- * log. Everything else is built into open listeners, pools and queues.
- */
-const LIVE: ReadonlySet<string> = new Set([
-  'listener: allowAnonymous',
-  'listener: passwordFile',
-  'listener: aclFile',
-  'listener: psk.file',
-  'listener: accountAccess',
-  'listener: tls.certfile',
-  'listener: tls.keyfile',
-  'listener: tls.cafile',
-  'listener: tls.crlfile',
-  'revocation.whenMissing',
-  'revocation.whenStale',
-  'revocation.withoutCrl',
-  'deniedPublish',
-  'log.level',
-  'log.destination',
-  'log.mosquitto.destinations',
-  'log.mosquitto.file',
-  'log.mosquitto.types',
-  'log.mosquitto.timestamp',
-  'log.mosquitto.timestampFormat',
-])
 
 const SECRET = /(password|connectionString)$/u
 
@@ -56,16 +30,23 @@ export function difference(before: Config, after: Config): Difference {
     const change = SECRET.test(setting)
       ? { setting, from: hidden(from), to: hidden(to) }
       : { setting, from, to }
-    ;(isLive(change) ? live : restart).push(change)
+    const isNow = isFileOfPsk(setting, old, now) || isLive(kindOf(setting), before, after)
+    ;(isNow ? live : restart).push(change)
   }
   return { live, restart }
 }
 
-function isLive({ setting, from, to }: Change): boolean {
-  const kind = setting.replace(/^listener .+?: /u, 'listener: ')
-  // Whether a certificate is asked for at all is fixed when a TLS server is made.
-  if (kind === 'listener: tls.cafile' && (from === undefined || to === undefined)) return false
-  return LIVE.has(kind)
+const kindOf = (setting: string): string => setting.replace(/^listener .+?: /u, 'listener: ')
+
+/** Live where the listener asks for pre-shared keys before and after: `psk_hint` opens its port so. */
+function isFileOfPsk(
+  setting: string,
+  old: ReadonlyMap<string, string>,
+  now: ReadonlyMap<string, string>,
+): boolean {
+  if (kindOf(setting) !== 'listener: psk.file') return false
+  const hint = setting.replace(/file$/u, 'hint')
+  return old.has(hint) && now.has(hint)
 }
 
 const hidden = (value: string | undefined): string | undefined =>

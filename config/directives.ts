@@ -15,7 +15,7 @@ import { TLS } from './directives/tls.ts'
 /** Lines that open a listener, or change how the lines after them are read. */
 const STRUCTURE: readonly Directive[] = [
   directive('include_dir', 'opening', text(), HONOURED, { repeat: 'each' }),
-  directive('per_listener_settings', 'opening', boolean, HONOURED),
+  directive('per_listener_settings', 'opening', boolean, HONOURED, { reload: 'yes' }),
   directive('listener', 'opening', words, HONOURED, { label: 'listener port', repeat: 'each' }),
   directive('listener 0', 'opening', text(), HONOURED),
   directive('port', 'opening', integer({ min: 1, max: 65_535 }), HONOURED),

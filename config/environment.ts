@@ -86,6 +86,12 @@ const SERVICE_LINK =
   ' Kubernetes sets it for a Service of that name: rename the Service, or set enableServiceLinks: false.'
 
 const KNOWN: ReadonlySet<string> = new Set(SETTINGS.map(({ variable }) => variable))
+/** Passphrases of `midge pki`, read where they are used. */
+const OF_COMMANDS: ReadonlySet<string> = new Set([
+  'MIDGE_CA_PASSPHRASE',
+  'MIDGE_CA_PASSPHRASE_FILE',
+  'MIDGE_P12_PASSPHRASE',
+])
 // A Service called midge makes Kubernetes set MIDGE_SERVICE_HOST, MIDGE_PORT_1883_TCP and so on.
 const SERVICE_VARIABLE = /_SERVICE_(HOST|PORT)(_|$)|_PORT_[0-9]+_(TCP|UDP)(_|$)/u
 const SERVICE_ADDRESS = /^(tcp|udp):\/\//u
@@ -103,6 +109,7 @@ export function warnOfVariables(
 ): void {
   for (const name of Object.keys(environment).sort()) {
     if (!name.startsWith('MIDGE_') || environment[name] === '') continue
+    if (OF_COMMANDS.has(name)) continue
     if (!KNOWN.has(name)) {
       if (SERVICE_VARIABLE.test(name) || SERVICE_ADDRESS.test(environment[name] ?? '')) continue
       problems.warn(ENVIRONMENT, `${shown(name)} is not a setting and has no effect.`)

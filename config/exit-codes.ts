@@ -7,6 +7,8 @@ export const EXIT = {
   ok: 0,
   /** A listener that cannot be opened: address in use or not local, bad certificate, bad ciphers. */
   listener: 1,
+  /** `midge check`: it starts, and something in it is dangerous. */
+  dangers: 2,
   /** An error in the configuration, the command line, or the content of a file it names. */
   configuration: 3,
   /** A password, ACL or PSK file that cannot be opened. */

@@ -1,5 +1,4 @@
 /** A start with mosquitto.conf, or with `-p` alone: Mosquitto's defaults, rule by rule. */
-import type { Block } from './blocks.ts'
 import { refuseBridges } from './bridges.ts'
 import { collect } from './collect.ts'
 import { SettingValues, warnOfVariables } from './environment.ts'
@@ -14,10 +13,11 @@ import { COMMAND_LINE, Problems } from './problems.ts'
 import { rotationOf, warnOfCertDir } from './rotation.ts'
 import {
   adminOf,
+  crlWriterOf,
+  deviceTrustOf,
   ingestOf,
   limitsOf,
   logOf,
-  platformOf,
   revocationOf,
   tenancyOf,
 } from './sections.ts'
@@ -34,8 +34,6 @@ export interface LoadOptions {
   readonly files: ConfigFiles
   /** `-v` and `-q` win over file and environment. Default `normal`. */
   readonly verbosity?: Verbosity
-  /** The process runs as root: a `user` directive would then have to be obeyed. Default false. */
-  readonly asRoot?: boolean
 }
 
 export interface LoadedConfig {
@@ -52,33 +50,37 @@ export interface LoadedConfig {
  * @throws ConfigErrors with everything that is wrong (at most MAX_ERRORS); exit code EXIT.configuration
  */
 export function loadConfig(options: LoadOptions): LoadedConfig {
-  const { file, ports, environment, files, verbosity = 'normal', asRoot = false } = options
+  const { file, ports, environment, files, verbosity = 'normal' } = options
   const problems = new Problems()
   const text = file === undefined ? NOTHING : readConf(file, files, problems)
   const blocks = collect(file ?? COMMAND_LINE.file, text.lines, problems)
   const values = new SettingValues(environment, blocks.settings, problems)
   resolvePlugins(blocks.plugins, problems)
   refuseBridges(blocks.bridges, problems)
-  if (asRoot) refuseUser(blocks.global, problems)
 
   const listeners = listenersOf(blocks, ports, values, problems)
   const ingest = ingestOf(values, false, problems)
   const pidFile = blocks.global.text('pid_file')
   const user = blocks.global.text('user')
+  const crlWriter = crlWriterOf(values, ingest, undefined, problems)
+  const tenancy = tenancyOf(values, ingest)
   const config: Config = {
     listeners,
-    tenancy: tenancyOf(values, ingest),
-    limits: limitsOf(values, blocks.global, problems),
+    tenancy,
+    limits: limitsOf(values, blocks.global, problems, tenancy),
     ingest,
     revocation: revocationOf(values, listeners),
+    deviceTrust: deviceTrustOf(values),
     rotation: rotationOf(values),
     admin: adminOf(values, ingest !== undefined),
     log: logOf(values, verbosity, blocks.global, problems),
     sysInterval: values.of(GENERAL.sysInterval, blocks.global.integer('sys_interval')),
     deniedPublish: values.of(GENERAL.deniedPublish),
+    revokedSession: values.of(GENERAL.revokedSession),
+    deviceRetain: values.of(GENERAL.deviceRetain),
     mqtt: mqttOf(blocks),
     persistence: persistenceOf(blocks, environment),
-    platform: platformOf(values),
+    ...(crlWriter === undefined ? {} : { crlWriter }),
     ...(pidFile === undefined ? {} : { pidFile }),
     ...(user === undefined ? {} : { user }),
   }
@@ -90,12 +92,3 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
 }
 
 const NOTHING = { lines: [], included: [] }
-
-function refuseUser(global: Block, problems: Problems): void {
-  const user = global.text('user')
-  if (user === undefined || user === 'root') return
-  problems.error(
-    global.placeOf('user'),
-    "The 'user' option is not supported yet for a process that is started as root: it would stay root; start it as that user.",
-  )
-}

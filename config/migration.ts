@@ -27,7 +27,6 @@ export interface MigrationOptions {
   readonly file: string
   readonly environment: Environment
   readonly files: ConfigFiles
-  readonly asRoot: boolean
 }
 
 /** Reads what a start would read; no value of a line is repeated but ports and names of blocks. */

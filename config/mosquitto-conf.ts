@@ -6,6 +6,7 @@
  * `include_dir` is followed here: what comes out is the main file with the others in their places.
  */
 import { codeOf } from '../core/errors.ts'
+import { missingPermission } from '../core/file-access.ts'
 import type { ConfigFiles } from './files.ts'
 import { shown, trimBlanks } from './lines.ts'
 import type { Problems } from './problems.ts'
@@ -83,7 +84,7 @@ function contentOf(
       from,
       folder
         ? `Config file '${shown(file)}' is a directory.`
-        : `Unable to open config file '${shown(file)}'.`,
+        : `Unable to open config file '${shown(file)}'${missingPermission(file, err)}.`,
     )
     return undefined
   }

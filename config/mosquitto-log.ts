@@ -10,6 +10,7 @@ const ALL: readonly MosquittoLogType[] = [
   'debug',
   'subscribe',
   'unsubscribe',
+  'websockets',
 ]
 const BY_DEFAULT: readonly MosquittoLogType[] = ALL.slice(0, 4)
 
@@ -19,8 +20,8 @@ const UP_TO: Readonly<Record<LogConfig['level'], number>> = {
   error: 1,
   warn: 2,
   info: 4,
-  debug: 7,
-  trace: 7,
+  debug: ALL.length,
+  trace: ALL.length,
 }
 
 /**

@@ -10,10 +10,11 @@ import { Problems } from './problems.ts'
 import { rotationOf } from './rotation.ts'
 import {
   adminOf,
+  crlWriterOf,
+  deviceTrustOf,
   ingestOf,
   limitsOf,
   logOf,
-  platformOf,
   revocationOf,
   tenancyOf,
 } from './sections.ts'
@@ -21,7 +22,7 @@ import type { Verbosity } from './sections.ts'
 import { GENERAL } from './settings/general.ts'
 import { PLATFORM } from './settings/platform.ts'
 import { ROTATION } from './settings/rotation.ts'
-import { handshakesOf } from './tls.ts'
+import { handshakesOf, ticketsOf } from './tls.ts'
 import type { Config, ConfigWarning, ListenerConfig, TlsConfig } from './types.ts'
 
 /** The account that may publish and subscribe everything; other accounts may do nothing. */
@@ -51,19 +52,24 @@ export function newcomerConfig(options: NewcomerOptions): Config {
     ...withPasswords('websockets', dataDirectory, values),
   ]
   const ingest = ingestOf(values, true, problems)
+  const crlWriter = crlWriterOf(values, ingest, join(dataDirectory, 'certs'), problems)
+  const tenancy = tenancyOf(values, ingest)
   const config: Config = {
     listeners,
-    tenancy: tenancyOf(values, ingest),
-    limits: limitsOf(values, undefined, problems),
+    tenancy,
+    limits: limitsOf(values, undefined, problems, tenancy),
     ingest,
     revocation: revocationOf(values, listeners),
+    deviceTrust: deviceTrustOf(values),
     rotation: rotationOf(values),
     admin: adminOf(values, true),
     log: logOf(values, verbosity, undefined, problems),
     sysInterval: values.of(GENERAL.sysInterval),
     deniedPublish: values.of(GENERAL.deniedPublish),
+    revokedSession: values.of(GENERAL.revokedSession),
+    deviceRetain: values.of(GENERAL.deviceRetain),
     dataDirectory,
-    platform: platformOf(values),
+    ...(crlWriter === undefined ? {} : { crlWriter }),
   }
   values.checkAll(false)
   problems.throwIfAny()
@@ -90,6 +96,7 @@ function mutualTls(data: string, values: SettingValues): readonly ListenerConfig
     minVersion: 'TLSv1.2',
     ciphers: undefined,
     ...handshakesOf(values),
+    ...ticketsOf(values),
   }
   return at(values.of(GENERAL.mqttsListen), port, {
     name: 'mqtts',

@@ -1,4 +1,4 @@
-import { pbkdf2Sync } from 'node:crypto'
+import { createHash, pbkdf2Sync } from 'node:crypto'
 
 /**
  * Mosquitto 2.0 reads salts of 12 bytes only (2.0.11 drops the account otherwise); 2.1 reads 12 and
@@ -17,13 +17,33 @@ export function hashPassword(
   password: string | Buffer,
   options: { readonly random: (bytes: number) => Buffer; readonly iterations?: number },
 ): string {
-  if (password.length === 0) throw new RangeError('a password is not empty')
+  const salt = saltFor(password, options.random)
   const iterations = options.iterations ?? ITERATIONS
   if (!Number.isSafeInteger(iterations) || iterations < 1) {
     throw new RangeError(`iterations is an integer from 1, not ${iterations}`)
   }
-  const salt = options.random(SALT_BYTES)
-  if (salt.length !== SALT_BYTES) throw new RangeError(`random gave ${salt.length} bytes, not 12`)
   const key = pbkdf2Sync(password, salt, iterations, 64, 'sha512')
   return `$7$${iterations}$${salt.toString('base64')}$${key.toString('base64')}`
+}
+
+/**
+ * `$6$<salt>$<hash>`, one round of SHA-512: fast to guess, for brokers that read nothing else
+ * (Mosquitto 1.5 and before).
+ *
+ * @throws RangeError for an empty password
+ */
+export function hashPasswordSha512(
+  password: string | Buffer,
+  options: { readonly random: (bytes: number) => Buffer },
+): string {
+  const salt = saltFor(password, options.random)
+  const hash = createHash('sha512').update(password).update(salt).digest('base64')
+  return `$6$${salt.toString('base64')}$${hash}`
+}
+
+function saltFor(password: string | Buffer, random: (bytes: number) => Buffer): Buffer {
+  if (password.length === 0) throw new RangeError('a password is not empty')
+  const salt = random(SALT_BYTES)
+  if (salt.length !== SALT_BYTES) throw new RangeError(`random gave ${salt.length} bytes, not 12`)
+  return salt
 }

@@ -13,7 +13,7 @@ export type BcryptHash = { readonly scheme: 'bcrypt'; readonly encoded: string }
 export function parsePasswordHash(encoded: string): PasswordVerifier | BcryptHash | string {
   if (encoded === '') return 'no password hash after ":"'
   if (!encoded.startsWith('$')) {
-    return 'plain text passwords are not accepted: mosquitto_passwd -U hashes such a file'
+    return 'plain text passwords are not accepted: midge passwd -U hashes such a file'
   }
   const scheme = encoded.split('$', 2)[1] ?? ''
   switch (scheme) {

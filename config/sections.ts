@@ -1,4 +1,5 @@
 /** The sections of Config that both starts share, from settings and what a file says. */
+import { join } from 'node:path'
 import type { Block } from './blocks.ts'
 import type { SettingValues } from './environment.ts'
 import { ENVIRONMENT } from './problems.ts'
@@ -9,14 +10,16 @@ import { INGEST } from './settings/ingest.ts'
 import { LIMITS } from './settings/limits.ts'
 import { PLATFORM } from './settings/platform.ts'
 import { ROTATION } from './settings/rotation.ts'
+import type { Setting } from './settings/setting.ts'
 import type {
   AdminConfig,
+  CrlWriterConfig,
   DatabaseConfig,
+  DeviceTrustConfig,
   IngestSettings,
   LimitsConfig,
   ListenerConfig,
   LogConfig,
-  PlatformConfig,
   RegistryConfig,
   RevocationConfig,
 } from './types.ts'
@@ -34,6 +37,7 @@ export function limitsOf(
   values: SettingValues,
   global: Block | undefined,
   problems: Problems,
+  tenancy: boolean,
 ): LimitsConfig {
   const maxQueuedBytesTotal = values.of(LIMITS.maxQueuedBytesTotal)
   const limits: LimitsConfig = {
@@ -66,6 +70,7 @@ export function limitsOf(
       unless0(global?.integer('max_queued_bytes'), maxQueuedBytesTotal),
     ),
     maxQueuedBytesTotal,
+    tenantSharePercent: tenancy ? values.of(LIMITS.tenantSharePercent) : 100,
     maxSubscriptionsPerSession: values.of(LIMITS.maxSubscriptionsPerSession),
     maxRetainedMessages: values.of(LIMITS.maxRetainedMessages),
     maxRetainedBytes: values.of(LIMITS.maxRetainedBytes),
@@ -95,6 +100,17 @@ export function revocationOf(
     whenMissing: values.of(GENERAL.crlMissing),
     whenStale: values.of(GENERAL.crlStale),
     withoutCrl: withoutCrl === 'auto' ? (anyCrl ? 'refuse' : 'accept') : withoutCrl,
+    intermediatesWithoutCrl: values.of(GENERAL.intermediatesWithoutCrl),
+    requireCrlNumber: values.of(GENERAL.requireCrlNumber) === 'on',
+  }
+}
+
+export function deviceTrustOf(values: SettingValues): DeviceTrustConfig {
+  const deviceCafile = values.of(GENERAL.deviceCa)
+  const pinnedCertificates = values.of(GENERAL.pinnedCertificates)
+  return {
+    ...(deviceCafile === undefined ? {} : { deviceCafile }),
+    ...(pinnedCertificates === undefined ? {} : { pinnedCertificates }),
   }
 }
 
@@ -153,6 +169,7 @@ export function ingestOf(
   const configured = databaseOf(values, problems)
   const database = configured ?? (always || wanted === 'on' ? 'embedded' : undefined)
   if (database === undefined || wanted === 'off') return undefined
+  const expires = values.of(PLATFORM.expireCertificates)
   return {
     database,
     maxPayloadBytes: values.of(INGEST.maxPayloadBytes),
@@ -168,16 +185,17 @@ export function ingestOf(
     connectionEvents: values.of(INGEST.connectionEvents) === 'on',
     auditTelemetry: values.of(INGEST.auditTelemetry) === 'on',
     messageKey: values.of(INGEST.messageKey) === 'on',
+    metricLimits: values.of(INGEST.metricLimits) === 'on',
+    expireCertificates: expires === 'auto' ? isOurs(database) : expires === 'on',
     statisticsEverySeconds: values.of(PLATFORM.logStatsEverySeconds),
   }
 }
 
 /** In a database of ours a device's certificate is registered when it is made, and no token is. */
 function registryOf(values: SettingValues, database: IngestSettings['database']): RegistryConfig {
-  const isOurs = database === 'embedded' || database.migrate
   return {
     mode: values.of(INGEST.registry),
-    certAuthEnabled: values.given(PLATFORM.certAuthEnabled) ?? isOurs,
+    certAuthEnabled: values.given(PLATFORM.certAuthEnabled) ?? isOurs(database),
     requireToken: values.of(PLATFORM.requireToken),
     autoProvision: values.of(PLATFORM.autoProvision),
     unlistedCertificate: values.of(INGEST.unlistedCertificate),
@@ -188,6 +206,11 @@ function registryOf(values: SettingValues, database: IngestSettings['database'])
     bucketTtlSeconds: values.of(PLATFORM.bucketTtlSeconds),
     bucketCleanupSeconds: values.of(PLATFORM.bucketCleanupSeconds),
   }
+}
+
+/** We make the tables, and nobody else looks after them. */
+function isOurs(database: IngestSettings['database']): boolean {
+  return database === 'embedded' || database.migrate
 }
 
 export function tenancyOf(values: SettingValues, ingest: IngestSettings | undefined): boolean {
@@ -236,7 +259,7 @@ export function logOf(
 ): LogConfig {
   const given = values.given(GENERAL.logLevel) ?? values.given(PLATFORM.logLevel)
   const level = given ?? levelOfFile(global)
-  const levels = { normal: level ?? 'info', verbose: 'debug', quiet: 'silent' } as const
+  const levels = { normal: level ?? 'info', verbose: 'trace', quiet: 'silent' } as const
   const to = (global?.texts('log_dest') ?? []).filter((one) => one === 'stdout' || one === 'stderr')
   const mosquitto = mosquittoLogOf(global, verbosity, given, problems)
   return {
@@ -247,28 +270,23 @@ export function logOf(
   }
 }
 
-export function platformOf(values: SettingValues): PlatformConfig {
+const WRITE_CRL_WITHOUT_INGEST =
+  'MIDGE_WRITE_CRL is "on", expected off: without ingest there is no table of certificates.'
+
+/** @param directory where the files are unless they are named; undefined: the platform's own place */
+export function crlWriterOf(
+  values: SettingValues,
+  ingest: IngestSettings | undefined,
+  directory: string | undefined,
+  problems: Problems,
+): CrlWriterConfig | undefined {
+  if (values.of(PLATFORM.writeCrl) === 'off') return undefined
+  if (ingest === undefined) problems.error(ENVIRONMENT, WRITE_CRL_WITHOUT_INGEST)
+  const pathOf = (setting: Setting<string>, name: string) =>
+    values.given(setting) ?? (directory === undefined ? setting.default : join(directory, name))
   return {
-    certAuthEnabled: values.of(PLATFORM.certAuthEnabled),
-    requireToken: values.of(PLATFORM.requireToken),
-    autoProvision: values.of(PLATFORM.autoProvision),
-    countersEnabled: values.of(PLATFORM.countersEnabled),
-    settingsPollSeconds: values.of(PLATFORM.settingsPollSeconds),
-    logStatsEverySeconds: values.of(PLATFORM.logStatsEverySeconds),
-    authCacheTtlSeconds: values.of(PLATFORM.authCacheTtlSeconds),
-    authCacheMaxSize: values.of(PLATFORM.authCacheMaxSize),
-    bucketTtlSeconds: values.of(PLATFORM.bucketTtlSeconds),
-    bucketCleanupSeconds: values.of(PLATFORM.bucketCleanupSeconds),
-    flushIntervalMs: values.of(PLATFORM.flushIntervalMs),
-    ingestWorkers: values.of(PLATFORM.ingestWorkers),
-    passwordFile: values.of(PLATFORM.passwordFile),
-    deviceCaCertificate: values.of(PLATFORM.deviceCaCertificate),
-    deviceCaKey: values.of(PLATFORM.deviceCaKey),
-    crlOutput: values.of(PLATFORM.crlOutput),
-    certificateExpiryWarningDays: values.of(PLATFORM.certificateExpiryWarningDays),
-    rotationGraceHours: values.of(PLATFORM.rotationGraceHours),
-    deliveryWorkers: values.of(PLATFORM.deliveryWorkers),
-    metricMapCacheTtlSeconds: values.of(PLATFORM.metricMapCacheTtlSeconds),
-    metricMapCacheMaxSize: values.of(PLATFORM.metricMapCacheMaxSize),
+    caCertificate: pathOf(PLATFORM.deviceCaCertificate, 'device-ca.crt'),
+    caKey: pathOf(PLATFORM.deviceCaKey, 'device-ca.key'),
+    output: pathOf(PLATFORM.crlOutput, 'device-crl.pem'),
   }
 }

@@ -2,10 +2,13 @@ import { DEFAULT_CIPHERS } from 'node:tls'
 import type { Block, ListenerBlock } from './blocks.ts'
 import type { SettingValues } from './environment.ts'
 import type { Problems } from './problems.ts'
+import { GENERAL } from './settings/general.ts'
 import { LIMITS } from './settings/limits.ts'
 import type { PskConfig, TlsConfig } from './types.ts'
 
 const CERTIFICATE_OR_PSK = 'Cannot use both certificate and psk encryption in a single listener.'
+const NO_CAFILE = 'without a cafile no client certificate is asked for'
+const NOT_ASKED = 'without require_certificate true no client certificate is asked for'
 const BOTH_FILES = 'Both certfile and keyfile must be provided to enable a TLS listener.'
 
 /**
@@ -24,6 +27,7 @@ export function tlsOf(
   const requireCertificate = settings.boolean('require_certificate') ?? false
   const useIdentityAsUsername = settings.boolean('use_identity_as_username') ?? false
   const useSubjectAsUsername = settings.boolean('use_subject_as_username') ?? false
+  const dhparamfile = settings.text('dhparamfile')
   const asked = [
     ['require_certificate', requireCertificate],
     ['use_identity_as_username', useIdentityAsUsername],
@@ -47,26 +51,27 @@ export function tlsOf(
   if (certfile === undefined || keyfile === undefined) {
     if (certfile !== keyfile) refuse(certfile === undefined ? 'keyfile' : 'certfile', BOTH_FILES)
     else {
-      for (const key of ['cafile', 'capath']) {
+      for (const key of ['cafile', 'capath', 'crlfile']) {
         if (settings.has(key)) refuse(key, `${key} specified without certfile and keyfile.`)
       }
       for (const key of named) {
         refuse(key, `${key} true needs certfile and keyfile: without them this is no TLS listener.`)
       }
-      if (settings.has('crlfile'))
-        refuse('crlfile', 'crlfile specified without certfile and keyfile.')
     }
+    warnOfNoEffect(settings, 'dhparamfile', 'there is no certfile', problems)
     return undefined
   }
-  if (cafile === undefined && capath === undefined) {
+  const hasCas = cafile !== undefined || capath !== undefined
+  if (!hasCas) {
     for (const key of named) {
       refuse(key, `${key} true needs a cafile: without one no client certificate can be verified.`)
     }
-    if (settings.has('crlfile') && named.length === 0) {
-      problems.warn(
-        settings.placeOf('crlfile'),
-        'crlfile has no effect: without a cafile no client certificate is asked for.',
-      )
+  }
+  if (named.length === 0) {
+    warnOfNoEffect(settings, 'crlfile', hasCas ? NOT_ASKED : NO_CAFILE, problems)
+    if (settings.boolean('disable_client_cert_date_checks') === true) {
+      const because = hasCas ? NOT_ASKED : NO_CAFILE
+      warnOfNoEffect(settings, 'disable_client_cert_date_checks', because, problems)
     }
   }
   return {
@@ -80,11 +85,23 @@ export function tlsOf(
     ciphers: ciphersOf(settings.text('ciphers'), settings.text('ciphers_tls1.3')),
     ...handshakesOf(values),
     ...(capath === undefined ? {} : { capath }),
+    ...(dhparamfile === undefined ? {} : { dhparamfile }),
+    ...ticketsOf(values),
     ...(useSubjectAsUsername ? { useSubjectAsUsername } : {}),
     ...(settings.boolean('disable_client_cert_date_checks') === true
       ? { ignoreCertificateDates: true }
       : {}),
   }
+}
+
+function warnOfNoEffect(settings: Block, key: string, because: string, problems: Problems): void {
+  if (settings.has(key)) {
+    problems.warn(settings.placeOf(key), `${key} has no effect: ${because}.`)
+  }
+}
+
+export function ticketsOf(values: SettingValues): Pick<TlsConfig, 'sessionTickets'> {
+  return values.of(GENERAL.tlsSessionTickets) ? { sessionTickets: true } : {}
 }
 
 export function handshakesOf(

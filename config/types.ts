@@ -4,8 +4,13 @@
  * users set them by.
  */
 import type { AdminConfig, LimitsConfig, MqttConfig, PersistenceConfig } from './types/broker.ts'
-import type { RevocationConfig, RotationConfig } from './types/certificates.ts'
-import type { IngestSettings, PlatformConfig } from './types/ingest.ts'
+import type {
+  CrlWriterConfig,
+  DeviceTrustConfig,
+  RevocationConfig,
+  RotationConfig,
+} from './types/certificates.ts'
+import type { IngestSettings } from './types/ingest.ts'
 import type { ListenerConfig } from './types/listener.ts'
 import type { LogConfig } from './types/log.ts'
 
@@ -27,6 +32,8 @@ export interface Config {
   /** Undefined: a plain broker, nothing is stored. */
   readonly ingest: IngestSettings | undefined
   readonly revocation: RevocationConfig
+  /** Absent: every CA of a listener's cafile stands for devices, and no certificate is pinned. */
+  readonly deviceTrust?: DeviceTrustConfig
   /** How changed certificate files come into force; absent: at once (tests). */
   readonly rotation?: RotationConfig
   /** HTTP for health, readiness and metrics; undefined: none. */
@@ -36,12 +43,17 @@ export interface Config {
   readonly sysInterval: number
   /** What a PUBLISH without the right to it gets. Default `drop`. */
   readonly deniedPublish: 'drop' | 'disconnect'
+  /** What becomes of the stored Session of a revoked certificate or barred device. Default `discard`. */
+  readonly revokedSession?: 'discard' | 'keep'
+  /** A device may retain messages; `clear`: they are delivered as if they were not. Default `honour`. */
+  readonly deviceRetain?: 'honour' | 'clear'
   /** Certificates, password file and embedded database of a start without configuration file. */
   readonly dataDirectory?: string
   /** What a mosquitto.conf says beyond the defaults; absent: the defaults. */
   readonly mqtt?: MqttConfig
   readonly persistence?: PersistenceConfig
-  readonly platform?: PlatformConfig
+  /** Absent: somebody else writes the CRL, or nobody does. */
+  readonly crlWriter?: CrlWriterConfig
   /** Write the process id here. */
   readonly pidFile?: string
   /** Change to this user once ports and files are open; only when started as root. */

@@ -24,16 +24,20 @@ export const REDACTED_PATHS: readonly string[] = [
   'err.connectionString',
 ]
 
+/** `logger` of what belongs to no part. */
+const MAIN = 'midge'
+
 /**
- * One JSON object per line: `ts` (ISO 8601, milliseconds), `level` as a word, `service`, `part`,
- * `event`, `msg`.
+ * One JSON object per line: `level` as a word, `ts` (ISO 8601, milliseconds, UTC), `service`, `logger`
+ * (the part that speaks), `trace_id` where a line belongs to a connection or request, `event`, its
+ * own keys, `msg`.
  */
 export function createLog(options: {
   readonly level: LogLevel
   readonly service: string
   readonly destination: DestinationStream
 }): Log {
-  return pino(
+  const root = pino(
     {
       level: options.level,
       messageKey: 'msg',
@@ -44,6 +48,11 @@ export function createLog(options: {
     },
     options.destination,
   )
+  const log = root.child({ logger: MAIN })
+  // Bindings are only ever appended: the child of a child would have the key twice in each line.
+  const child = ({ part = MAIN, ...bindings }: Record<string, unknown>): Log =>
+    root.child({ logger: part, ...bindings })
+  return Object.defineProperty(log, 'child', { value: child })
 }
 
 /** For parts that are built without a process around them. */

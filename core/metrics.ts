@@ -16,6 +16,19 @@ export function createMetrics() {
 
   return {
     registry,
+    configRejected: gauge(
+      'config_rejected',
+      '1 while the configuration on disk is not the one in force: the last reload refused it',
+    ),
+    configPending: gauge(
+      'config_pending_settings',
+      'Changed settings that wait for a restart, as of the last reload',
+    ),
+    accessFilesRejected: gauge(
+      'access_files_rejected',
+      '1 while acl_file, password_file or psk_file of a listener are refused; the last good ones stay',
+      ['listener'],
+    ),
     connectionsOpen: gauge('mqtt_connections_open', 'Sockets open now, by listener', ['listener']),
     connectsRefused: counter(
       'mqtt_connects_refused_total',
@@ -108,8 +121,14 @@ export function createMetrics() {
       ['issuer'],
     ),
     crlEntries: gauge('pki_crl_entries', 'Revoked certificates on the CRL in force', ['issuer']),
+    crlWritten: gauge(
+      'pki_crl_written_seconds',
+      'thisUpdate of the CRL last written from the database, Unix time',
+    ),
     crlRejected: counter('pki_crl_rejected_total', 'CRL files refused; the last good one stays'),
     crlStale: gauge('pki_crl_stale', '1 while a CRL in force is past its nextUpdate', ['issuer']),
+    pins: gauge('pki_pins', 'Pinned certificates that stand for a device'),
+    pinProblems: gauge('pki_pin_problems', 'Files of pinned certificates that do not count'),
     certificateNotAfter: gauge(
       'tls_certificate_not_after_seconds',
       'notAfter of the server certificate, Unix time',
@@ -118,6 +137,11 @@ export function createMetrics() {
     certificateRejected: gauge(
       'tls_certificate_rejected',
       '1 while the files on disk are refused or missing, whether or not older ones are in use',
+      ['listener'],
+    ),
+    listenerFailed: gauge(
+      'mqtt_listener_failed',
+      '1 while a listener whose files have come cannot be opened, and is tried again',
       ['listener'],
     ),
     certDaysRemaining: gauge(

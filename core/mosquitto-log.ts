@@ -3,6 +3,11 @@
  * disconnects, listeners) has Mosquitto's words; every other event is its own sentence behind
  * `Error:` or `Warning:`.
  */
+import { textOf as of, type LogRecord } from './log-record.ts'
+import { deniedLine, receivedLines, sentLine, willLines } from './mosquitto-packets.ts'
+import { disconnectReason } from './mosquitto-reasons.ts'
+
+export type { LogRecord } from './log-record.ts'
 
 /** `log_type`, without `none` and `all`. */
 export type MosquittoLogType =
@@ -13,6 +18,7 @@ export type MosquittoLogType =
   | 'debug'
   | 'subscribe'
   | 'unsubscribe'
+  | 'websockets'
 
 /** Last level of `$SYS/broker/log/…`; debug lines are not published. */
 export const LOG_TOPICS: ReadonlyMap<MosquittoLogType, string> = new Map([
@@ -22,6 +28,7 @@ export const LOG_TOPICS: ReadonlyMap<MosquittoLogType, string> = new Map([
   ['information', 'I'],
   ['subscribe', 'M/subscribe'],
   ['unsubscribe', 'M/unsubscribe'],
+  ['websockets', 'WS'],
 ])
 
 export interface MosquittoLine {
@@ -29,12 +36,12 @@ export interface MosquittoLine {
   readonly text: string
 }
 
-/** One line of our log, parsed. */
-export type LogRecord = Readonly<Record<string, unknown>>
-
 type Lines = (record: LogRecord) => readonly MosquittoLine[]
 
 const line = (type: MosquittoLogType, text: string): readonly MosquittoLine[] => [{ type, text }]
+
+const debug = (texts: readonly string[]): readonly MosquittoLine[] =>
+  texts.map((text) => ({ type: 'debug', text }))
 
 const EVENTS: ReadonlyMap<string, Lines> = new Map<string, Lines>([
   ['listener.opened', listenerOpened],
@@ -47,22 +54,37 @@ const EVENTS: ReadonlyMap<string, Lines> = new Map<string, Lines>([
       ),
   ],
   ['session.opened', sessionOpened],
+  ['packet.received', (record) => debug(receivedLines(record))],
+  ['packet.sent', (record) => debug([sentLine(record)])],
+  ['publish.denied', (record) => debug([deniedLine(record)])],
   ['connection.closed', connectionClosed],
   ['peer.refused', peerRefused],
   // The line of its connection.closed says it, once for each connection.
   ['connect.refused', () => []],
   // `… running` says it.
   ['midge.started', () => []],
+  // Below the line of their SUBSCRIBE or UNSUBSCRIBE, each filter before what became of it.
+  ['subscription.refused', (record) => debug([wantedFilter(record)])],
   [
     'subscription.granted',
-    (record) =>
-      line('subscribe', `${of(record, 'clientId')} ${of(record, 'qos')} ${of(record, 'filter')}`),
+    (record) => [...debug([wantedFilter(record)]), ...line('subscribe', grantOf(record))],
   ],
   [
     'subscription.ended',
-    (record) => line('unsubscribe', `${of(record, 'clientId')} ${of(record, 'filter')}`),
+    (record) => [
+      ...debug([`\t${of(record, 'filter')}`]),
+      ...line('unsubscribe', `${of(record, 'clientId')} ${of(record, 'filter')}`),
+    ],
   ],
 ])
+
+function wantedFilter(record: LogRecord): string {
+  return `\t${of(record, 'filter')} (QoS ${of(record, 'qos')})`
+}
+
+function grantOf(record: LogRecord): string {
+  return `${of(record, 'clientId')} ${of(record, 'qos')} ${of(record, 'filter')}`
+}
 
 /** None for an event that Mosquitto has no line for. */
 export function mosquittoLines(record: LogRecord): readonly MosquittoLine[] {
@@ -75,7 +97,7 @@ function plainLine(record: LogRecord): readonly MosquittoLine[] {
   const { err } = record
   const why =
     of(record, 'problem') ||
-    (typeof err === 'object' && err !== null && 'message' in err ? String(err.message) : '')
+    (typeof err === 'object' && err !== null ? of({ ...err }, 'message') : '')
   const text = why === '' || message.includes(why) ? message : `${message}: ${why}`
   switch (record['level']) {
     case 'error':
@@ -112,41 +134,17 @@ function listenerOpened(record: LogRecord): readonly MosquittoLine[] {
 }
 
 function sessionOpened(record: LogRecord): readonly MosquittoLine[] {
-  const version = record['protocolLevel'] === 3 ? 1 : 2
   const user = of(record, 'user')
   const named = user === '' ? '' : `, u'${user}'`
-  const facts = `p${version}, c${record['clean'] === true ? 1 : 0}, k${of(record, 'keepAlive')}`
-  return line(
-    'notice',
-    `New client connected from ${placeOf(record)} as ${of(record, 'clientId')} (${facts}${named}).`,
-  )
+  const facts = `p${of(record, 'protocolLevel')}, c${record['clean'] === true ? 1 : 0}, k${of(record, 'keepAlive')}`
+  return [
+    ...line(
+      'notice',
+      `New client connected from ${placeOf(record)} as ${of(record, 'clientId')} (${facts}${named}).`,
+    ),
+    ...debug(willLines(record['will'])),
+  ]
 }
-
-/** Of close-reason.ts; `connect_refused` is told by what refused it. */
-const REASONS: ReadonlyMap<string, string> = new Map([
-  ['connection_lost', 'connection closed by client'],
-  ['connect_timeout', 'exceeded timeout'],
-  ['keep_alive_timeout', 'exceeded timeout'],
-  ['malformed_packet', 'malformed packet'],
-  ['protocol_error', 'protocol error'],
-  ['packet_too_large', 'oversize packet'],
-  ['session_taken_over', 'session taken over'],
-  ['publish_denied', 'not authorised'],
-  ['not_authorised', 'not authorised'],
-  ['not_stored', 'server unavailable'],
-  ['too_slow', 'quota exceeded'],
-  ['certificate_revoked', 'administrative action'],
-  ['certificate_expired', 'administrative action'],
-  ['certificate_untrusted', 'administrative action'],
-  ['stopping', 'administrative action'],
-])
-
-const REFUSALS: ReadonlyMap<string, string> = new Map([
-  ['client_id', 'client identifier not valid'],
-  ['protocol_level', 'protocol error'],
-  ['authentication_busy', 'server busy'],
-  ['bad_credentials', 'not authorised'],
-])
 
 function connectionClosed(record: LogRecord): readonly MosquittoLine[] {
   const place = placeOf(record)
@@ -154,11 +152,7 @@ function connectionClosed(record: LogRecord): readonly MosquittoLine[] {
   const client = `Client ${id} [${place}] disconnected`
   const reason = of(record, 'reason')
   if (reason === 'client_disconnected') return line('notice', `${client}.`)
-  if (reason === 'connect_refused') {
-    const why = REFUSALS.get(of(record, 'refusal')) ?? 'not authorised'
-    return line('notice', `${client}: ${why}.`)
-  }
-  const why = REASONS.get(reason) ?? 'unspecified error'
+  const why = disconnectReason(reason, of(record, 'detail'), of(record, 'refusal'))
   return line('notice', `${client}: ${why}.`)
 }
 
@@ -169,6 +163,7 @@ function peerRefused(record: LogRecord): readonly MosquittoLine[] {
     case 'max_connections':
       return line('notice', `Client connection from ${peer} denied: max_connections exceeded.`)
     case 'proxy_header':
+    case 'proxy_header_timeout':
       return line('notice', 'Connection rejected, corrupt PROXY header.')
     case 'proxy_no_tls':
     case 'proxy_no_certificate': {
@@ -178,6 +173,9 @@ function peerRefused(record: LogRecord): readonly MosquittoLine[] {
     }
     case 'foreign_origin':
       return line('notice', `Client ${peer} disconnected: non-matching http origin.`)
+    case 'unknown_path':
+    case 'unknown_subprotocol':
+      return line('websockets', `Client connection from ${peer} failed: ${detail}.`)
     default:
       return line('notice', `Client connection from ${peer} failed: ${detail}.`)
   }
@@ -185,12 +183,4 @@ function peerRefused(record: LogRecord): readonly MosquittoLine[] {
 
 function placeOf(record: LogRecord): string {
   return `${of(record, 'peer')}:${of(record, 'peerPort')}`
-}
-
-/** As text on one line: what a client chose must not begin another. */
-function of(record: LogRecord, key: string): string {
-  const value = record[key]
-  const text = typeof value === 'string' ? value : typeof value === 'number' ? String(value) : ''
-  // oxlint-disable-next-line no-control-regex
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/gu, '?')
 }

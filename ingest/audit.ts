@@ -5,35 +5,13 @@
  * What a device can cause at will is folded: the first event of a kind within a minute has a row of
  * its own, the others share one, at the end of the minute, with their number.
  */
-import { isIP } from 'node:net'
 import type { Clock } from '../core/clock.ts'
 import type { Metrics } from '../core/metrics.ts'
-import { literal, type Database } from './database.ts'
+import { auditInsert, takesEvents, type AuditEvent, type DatedEvent } from './audit-rows.ts'
+import type { Database } from './database.ts'
 import { labelsOf } from './decode.ts'
 import { Journal, type JournalParts } from './journal.ts'
-import { cleanText } from './quarantine-payload.ts'
 import type { Denied, Rejection, Row } from './telemetry.ts'
-
-export interface AuditEvent {
-  /** Undefined: of no tenant, or of none that anybody vouches for. */
-  readonly tenantId: string | undefined
-  /** Such as `device.rejected`. */
-  readonly eventType: string
-  readonly category: string
-  readonly action: string
-  readonly severity: 'info' | 'warning' | 'error'
-  readonly entityType: string
-  readonly entityId: string
-  readonly message: string
-  readonly details?: Readonly<Record<string, unknown>>
-  /** Anything but an IP address is left out. */
-  readonly ipAddress?: string
-}
-
-interface Dated {
-  readonly at: number
-  readonly event: AuditEvent
-}
 
 interface Fold {
   readonly minute: number
@@ -47,22 +25,6 @@ const SWEEP_MS = 5_000
 const MAX_FOLDS = 10_000
 const MAX_TEXT = 500
 
-const COLUMNS: ReadonlyMap<string, string> = new Map([
-  ['timestamp', 'timestamptz'],
-  ['tenant_id', 'text'],
-  ['event_type', 'text'],
-  ['category', 'text'],
-  ['severity', 'text'],
-  ['entity_type', 'text'],
-  ['entity_id', 'text'],
-  ['action', 'text'],
-  ['message', 'text'],
-  ['details', 'jsonb'],
-  ['source_service', 'text'],
-  ['actor_type', 'text'],
-  ['ip_address', 'inet'],
-])
-
 export interface AuditParts extends Omit<JournalParts<never>, 'name' | 'write'> {
   readonly database: Pick<Database, 'runBlock'>
   /** Of `audit_log`; empty: there is no such table, and nothing is kept. */
@@ -72,7 +34,7 @@ export interface AuditParts extends Omit<JournalParts<never>, 'name' | 'write'> 
 export class AuditLog {
   readonly #clock: Clock
   readonly #metrics: Metrics
-  readonly #journal: Journal<Dated> | undefined
+  readonly #journal: Journal<DatedEvent> | undefined
   readonly #folds = new Map<string, Fold>()
   readonly #stopSweeping: () => void
 
@@ -80,17 +42,11 @@ export class AuditLog {
     const { clock, metrics, database, columns } = parts
     this.#clock = clock
     this.#metrics = metrics
-    const present = [...COLUMNS].filter(([name]) => columns.has(name))
-    const names = present.map(([name]) => `"${name}"`).join(', ')
-    const record = present.map(([name, type]) => `"${name}" ${type}`).join(', ')
-    const write = async (events: readonly Dated[]) => {
-      await database.runBlock(
-        `INSERT INTO audit_log (${names}) SELECT ${names} FROM jsonb_to_recordset(
-         ${literal(JSON.stringify(events.map(recordOf)))}::jsonb) AS r (${record})`,
-      )
+    const write = async (events: readonly DatedEvent[]) => {
+      await database.runBlock(auditInsert(columns, events))
     }
-    this.#journal = columns.has('event_type')
-      ? new Journal<Dated>({ ...parts, name: 'audit', write })
+    this.#journal = takesEvents(columns)
+      ? new Journal<DatedEvent>({ ...parts, name: 'audit', write })
       : undefined
     this.#stopSweeping = clock.every(SWEEP_MS, () => this.#sweep(minuteOf(clock.now())))
   }
@@ -201,34 +157,4 @@ function minuteOf(now: number): number {
 function keysOf(metrics: Uint8Array): string[] {
   const value: unknown = JSON.parse(Buffer.from(metrics).toString())
   return typeof value === 'object' && value !== null ? Object.keys(value) : []
-}
-
-function recordOf({ at, event }: Dated): Record<string, unknown> {
-  const address = event.ipAddress ?? ''
-  return {
-    timestamp: new Date(at).toISOString(),
-    tenant_id: event.tenantId === undefined ? null : cleanText(event.tenantId),
-    event_type: event.eventType,
-    category: event.category,
-    severity: event.severity,
-    entity_type: event.entityType,
-    entity_id: cleanText(event.entityId),
-    action: event.action,
-    message: cleanText(event.message),
-    details: event.details === undefined ? null : cleaned(event.details),
-    source_service: 'ingest',
-    actor_type: 'system',
-    // inet knows no zone.
-    ip_address: isIP(address) === 0 ? null : address.replace(/%.*$/u, ''),
-  }
-}
-
-/** Texts that jsonb takes, in names and values. */
-function cleaned(value: unknown): unknown {
-  if (typeof value === 'string') return cleanText(value)
-  if (Array.isArray(value)) return value.map(cleaned)
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(
-    Object.entries(value).map(([name, member]) => [cleanText(name), cleaned(member)]),
-  )
 }

@@ -2,7 +2,7 @@
  * The pool, and the only way to a connection of it. What runs on one keeps to PgBouncer's
  * transaction pooling: unnamed statements, no SET outside a transaction, nothing kept between two.
  */
-import { escapeLiteral, Pool, type PoolClient, type PoolConfig, type QueryResultRow } from 'pg'
+import { Pool, type PoolClient, type PoolConfig, type QueryResultRow } from 'pg'
 import type { DatabaseConfig } from '../config/types.ts'
 import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
@@ -100,6 +100,24 @@ export class Database {
     return this.run(async (client) => (await client.query<R>(sql, values)).rows)
   }
 
+  /**
+   * Commits what `use` does, or nothing. A connection that goes back to the pool is never inside a
+   * failed transaction.
+   */
+  async transaction<T>(use: (client: PoolClient) => Promise<T>): Promise<T> {
+    return this.run(async (client) => {
+      await client.query(`BEGIN; ${this.setTimeout}`)
+      try {
+        const result = await use(client)
+        await client.query('COMMIT')
+        return result
+      } catch (err) {
+        await client.query('ROLLBACK').catch(() => undefined)
+        throw err
+      }
+    })
+  }
+
   /** Is a server there that answers? */
   async isReachable(): Promise<boolean> {
     try {
@@ -121,9 +139,14 @@ export class Database {
   }
 }
 
-/** A text as an SQL literal, whatever standard_conforming_strings says. Not for U+0000. */
+/**
+ * A text as an SQL literal, whatever standard_conforming_strings says. Not for U+0000. As pg's
+ * escapeLiteral, which goes character by character: with 1000 rows in a text that took five times as
+ * long as everything else here.
+ */
 export function literal(text: string): string {
-  return escapeLiteral(text)
+  const quoted = `'${text.replaceAll("'", "''")}'`
+  return quoted.includes('\\') ? ` E${quoted.replaceAll('\\', '\\\\')}` : quoted
 }
 
 /**

@@ -16,7 +16,8 @@ import {
 import { messageKey } from './message-key.ts'
 import { clamped, numericTimestamp } from './numeric-timestamp.ts'
 import { deviceKey } from './registry/device-key.ts'
-import type { Location, Reason, Row, Telemetry } from './telemetry.ts'
+import type { Reason } from './reasons.ts'
+import type { Location, Row, Telemetry } from './telemetry.ts'
 import { parseTimestamp, type Timestamp } from './timestamp.ts'
 
 /** A payload that is a JSON object, with its members read and not yet judged. */

@@ -44,3 +44,24 @@ export class SchemaForeign extends OperationalError {
     )
   }
 }
+
+/** Row-level security shows only some rows of a table that has to be read as a whole. */
+export class RowsHidden extends OperationalError {
+  constructor(table: string) {
+    super(
+      'ROWS_HIDDEN',
+      `row-level security hides rows of ${table}: let the login role become pulse_operator`,
+    )
+  }
+}
+
+/** The login role, and the one it read with, may look at the quarantine and not change it. */
+export class QuarantineForbidden extends OperationalError {
+  constructor(cause: unknown, problem: string) {
+    super(
+      'QUARANTINE_FORBIDDEN',
+      `${problem}: to take messages out, DELETE on quarantine_events is needed; nothing was changed`,
+      { cause },
+    )
+  }
+}

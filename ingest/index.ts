@@ -15,7 +15,7 @@ import { wantedRegistry, type RegistrySchema } from './registry/registry-schema.
 import { RunningIngest } from './running.ts'
 import { inspectSchema, type Schema } from './schema.ts'
 
-export type { AuditEvent } from './audit.ts'
+export type { AuditEvent } from './audit-rows.ts'
 export type { DeviceApi, DesiredShadow, TokenDevice } from './downlink/device-api.ts'
 export type { DeviceReport } from './downlink/report.ts'
 export {
@@ -33,10 +33,11 @@ export {
   type QuarantinedEvent,
   type QuarantinedMessage,
   type QuarantineFilter,
-} from './quarantine-review.ts'
+} from './quarantined-message.ts'
 export { readLastRows, type StoredRow } from './reader.ts'
 export type { Barred, ConnectDecision, DeviceStatus } from './registry/connections.ts'
-export type { CertificateName, DeviceName } from './registry/records.ts'
+export type { RevokedCertificate } from './registry/revoked-certificates.ts'
+export type { CertificateName, ConnectingDevice, DeviceName } from './registry/records.ts'
 export {
   registerDeviceIn,
   RegistrationRefused,
@@ -44,6 +45,14 @@ export {
   type DeviceRegistration,
   type RegisteredDevice,
 } from './registry/register-device.ts'
+export { registerDevicesIn, type RegisteredMember } from './registry/register-fleet.ts'
+export {
+  revokeCertificateIn,
+  type CertificateRevocation,
+  type RevokedRow,
+} from './registry/revoke-certificate.ts'
+export { siteOfDeviceIn } from './registry/site-of-device.ts'
+export { standingOfDeviceIn, type RegistryStanding } from './registry/standing-of-device.ts'
 export type { Counters, Ingest, Readiness } from './ingest.ts'
 export type { Denied, Publisher, Telemetry } from './telemetry.ts'
 

@@ -1,12 +1,13 @@
 /** What ingest is to the rest of the process. */
-import type { AuditEvent } from './audit.ts'
+import type { AuditEvent } from './audit-rows.ts'
 import type { ConnectionEvents } from './connection-events.ts'
 import type { DeviceApi } from './downlink/device-api.ts'
 import type { DeviceReport } from './downlink/report.ts'
 import type { StoredRow } from './reader.ts'
 import type { Barred, ConnectDecision, DeviceStatus } from './registry/connections.ts'
-import type { CertificateName, DeviceName } from './registry/records.ts'
+import type { ConnectingDevice, DeviceName } from './registry/records.ts'
 import type { DeviceRegistration, RegisteredDevice } from './registry/register-device.ts'
+import type { RevokedCertificate } from './registry/revoked-certificates.ts'
 import type { Denied, Telemetry } from './telemetry.ts'
 
 /** Numbers since the start, under the names the platform's services read. */
@@ -76,9 +77,14 @@ export interface Ingest {
    * What the registry says to a device that connects with this certificate. Asks the database and
    * waits 3 s at the most; never rejects. Always yes without a registry.
    */
-  mayConnect(certificate: CertificateName): Promise<ConnectDecision>
-  /** Calls with every device or certificate that is found to be barred now; often more than once. */
+  mayConnect(device: ConnectingDevice): Promise<ConnectDecision>
+  /**
+   * Calls with every device or certificate that is found to be barred now; often more than once.
+   * Whoever asked before is still called.
+   */
   onBarred(then: (barred: Barred) => void): void
+  /** The REVOKED rows of device_certificates, of all tenants. @throws SchemaUnusable, RowsHidden */
+  revokedCertificates(): Promise<readonly RevokedCertificate[]>
   /** What memory says of this device and its certificates, or of all, is asked for again. */
   invalidate(device?: DeviceName): void
   /** Settles when nothing is held any more, or after `deadlineMs`. Messages are still taken. */

@@ -7,6 +7,19 @@
  * is passed on unread. There is no recursion: a payload of nothing but `[` costs memory, not stack.
  */
 
+import {
+  at,
+  fieldAt,
+  fieldNamed,
+  hex4,
+  INVALID,
+  latin1,
+  literalOf,
+  OTHER,
+  PLAIN,
+  SIMPLE_ESCAPES,
+  skipDigits,
+} from './json-bytes.ts'
 import { isStorableNumber } from './json-number.ts'
 
 /** Members of the top-level object that are looked at; the index is their place in the scanner. */
@@ -51,11 +64,6 @@ export const MAX_DEPTH = 100
 
 const OBJECT = 1
 const ARRAY = 2
-
-/** Out of bounds reads as NUL, which no JSON text may hold outside: every loop ends there. */
-function at(bytes: Uint8Array, i: number): number {
-  return bytes[i] ?? 0
-}
 
 /** Reusable, not reentrant: what it found is good until the next `scan`. */
 export class JsonScanner {
@@ -193,7 +201,7 @@ export class JsonScanner {
     this.#space()
     if (depth !== 1) return OTHER
     const names = this.#names
-    return escaped ? fieldNamed(names, unescaped(bytes, from, to)) : fieldAt(names, bytes, from, to)
+    return escaped ? fieldNamed(names, bytes, from, to) : fieldAt(names, bytes, from, to)
   }
 
   #string(): boolean {
@@ -254,7 +262,7 @@ export class JsonScanner {
   }
 
   #literal(first: number): boolean {
-    const word = first === 0x74 ? TRUE : first === 0x66 ? FALSE : first === 0x6e ? NULL : undefined
+    const word = literalOf(first)
     if (word === undefined) return false
     for (let i = 0; i < word.length; i++) {
       if (at(this.#bytes, this.#at + i) !== word[i]) return false
@@ -262,61 +270,4 @@ export class JsonScanner {
     this.#at += word.length
     return true
   }
-}
-
-const OTHER = -1
-const INVALID = -2
-/** 1 for the bytes that stand for themselves in a string. */
-const PLAIN = new Uint8Array(256).fill(1, 0x20)
-PLAIN[0x22] = 0
-PLAIN[0x5c] = 0
-const TRUE = Buffer.from('true')
-const FALSE = Buffer.from('false')
-const NULL = Buffer.from('null')
-const SIMPLE_ESCAPES = Buffer.from('"\\/bfnrt')
-
-function fieldAt(
-  names: readonly Uint8Array[],
-  bytes: Uint8Array,
-  from: number,
-  to: number,
-): number {
-  candidates: for (let field = 0; field < names.length; field++) {
-    const name = names[field]
-    if (name === undefined || name.length !== to - from) continue
-    for (let i = 0; i < name.length; i++) {
-      if (name[i] !== bytes[from + i]) continue candidates
-    }
-    return field
-  }
-  return OTHER
-}
-
-function fieldNamed(names: readonly Uint8Array[], name: string): number {
-  return names.findIndex((known) => Buffer.from(known).toString() === name)
-}
-
-function unescaped(bytes: Uint8Array, from: number, to: number): string {
-  return String(JSON.parse(Buffer.from(bytes.subarray(from - 1, to + 1)).toString()))
-}
-
-function latin1(bytes: Uint8Array, from: number, to: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('latin1')
-}
-
-function skipDigits(bytes: Uint8Array, from: number): number {
-  let i = from
-  while (at(bytes, i) >= 0x30 && at(bytes, i) <= 0x39) i++
-  return i === from ? -1 : i
-}
-
-function hex4(bytes: Uint8Array, from: number): number {
-  let value = 0
-  for (let i = from; i < from + 4; i++) {
-    const c = at(bytes, i)
-    const digit = c >= 0x30 && c <= 0x39 ? c - 0x30 : (c | 0x20) - 0x57
-    if (digit < 0 || digit > 15 || (c > 0x39 && digit < 10)) return -1
-    value = value * 16 + digit
-  }
-  return value
 }

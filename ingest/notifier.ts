@@ -4,8 +4,10 @@
  * Not within the transaction: there a NOTIFY that fails (its queue is full) would undo the rows, and
  * one that works takes a lock of the whole database until the COMMIT is on disk, so that two writers
  * would wait for one another. Not before the acknowledgement either: it goes out behind it. While one
- * is on its way the next tenants gather. A crash in between costs a listener the wake-up, not the row.
+ * is on its way, and for a moment after it, the next tenants gather. A crash in between costs a
+ * listener the wake-up, not the row.
  */
+import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import { literal, type Database } from './database.ts'
 import type { LogLimit } from './log-limit.ts'
@@ -14,16 +16,24 @@ import type { Row } from './telemetry.ts'
 const CHANNEL = 'telemetry_inserted'
 /** PostgreSQL refuses 8000 bytes and more. */
 const MAX_PAYLOAD_BYTES = 7_900
+/**
+ * From one NOTIFY to the next. Small batches are committed a thousand times a second, and a NOTIFY
+ * costs about as much as a COMMIT; who listens waits half a second for more anyway.
+ */
+const PAUSE_MS = 50
 
 export class Notifier {
   readonly #database: Database
+  readonly #clock: Clock
   readonly #log: Log
   readonly #limit: LogLimit
+  readonly #closing = new AbortController()
   #tenants = new Set<string>()
   #sending: Promise<void> | undefined
 
-  constructor(database: Database, log: Log, limit: LogLimit) {
+  constructor(database: Database, clock: Clock, log: Log, limit: LogLimit) {
     this.#database = database
+    this.#clock = clock
     this.#log = log
     this.#limit = limit
   }
@@ -38,8 +48,9 @@ export class Notifier {
     if (this.#tenants.size > 0) this.#sending ??= this.#send()
   }
 
-  /** Settles when nothing is left to send. */
-  async idle(): Promise<void> {
+  /** Sends what is left without another pause; settles when nothing is. */
+  async finish(): Promise<void> {
+    this.#closing.abort()
     await this.#sending
   }
 
@@ -60,6 +71,7 @@ export class Notifier {
           )
         })
       }
+      await this.#clock.sleep(PAUSE_MS, this.#closing.signal)
     }
     this.#sending = undefined
   }

@@ -63,7 +63,7 @@ export class QuarantineCounters {
       else known.push(count)
     }
     try {
-      await this.#write(byTenant)
+      await this.#database.transaction((client) => this.#upsert(client, byTenant))
     } catch (err) {
       const again = faultOf(err) === 'transient'
       if (again) {
@@ -76,20 +76,6 @@ export class QuarantineCounters {
         )
       })
     }
-  }
-
-  async #write(byTenant: ReadonlyMap<string, readonly Count[]>): Promise<void> {
-    await this.#database.run(async (client) => {
-      await client.query(`BEGIN; ${this.#database.setTimeout}`)
-      try {
-        await this.#upsert(client, byTenant)
-        await client.query('COMMIT')
-      } catch (err) {
-        // A connection that goes back to the pool must not be inside a failed transaction.
-        await client.query('ROLLBACK').catch(() => undefined)
-        throw err
-      }
-    })
   }
 
   /** Tenants and keys in one order everywhere, so that two processes cannot wait for each other. */

@@ -20,13 +20,15 @@ import { decode, rowOf } from './decode.ts'
 import { Notifier } from './notifier.ts'
 import { LogLimit } from './log-limit.ts'
 import { MASK } from './quarantine-payload.ts'
-import { eventColumns, readEvent, type QuarantinedMessage } from './quarantine-review.ts'
+import type { QuarantineRows } from './quarantine-rows.ts'
+import type { QuarantinedMessage } from './quarantined-message.ts'
 import { Registry } from './registry/index.ts'
 import type { RegistrySchema } from './registry/registry-schema.ts'
 import type { Schema } from './schema.ts'
 import { faultCodeOf, faultOf } from './sqlstate.ts'
 import { TelemetryStore } from './store.ts'
-import type { Publisher, Reason, Row, Telemetry } from './telemetry.ts'
+import type { Reason } from './reasons.ts'
+import type { Publisher, Row, Telemetry } from './telemetry.ts'
 import { parseTimestamp } from './timestamp.ts'
 
 export type ReplayOutcome =
@@ -40,6 +42,7 @@ export interface ReplayParts {
   readonly config: IngestConfig
   readonly database: Database
   readonly schema: Schema
+  readonly rows: QuarantineRows
   /** Undefined: devices are not asked about. */
   readonly registrySchema: RegistrySchema | undefined
   /** The operator vouches for the sender: no token and no certificate is asked for. */
@@ -61,7 +64,6 @@ const NEEDS_TOKEN: ReadonlySet<string> = new Set([
 
 export class QuarantineReplay {
   readonly #parts: ReplayParts
-  readonly #columns: string
   readonly #store: TelemetryStore
   readonly #notifier: Notifier
   readonly #registry: Registry | undefined
@@ -74,9 +76,8 @@ export class QuarantineReplay {
   private constructor(parts: ReplayParts, registry: Registry | undefined) {
     const { database, schema, clock, log } = parts
     this.#parts = parts
-    this.#columns = eventColumns(schema)
     this.#store = new TelemetryStore(database, schema, log)
-    this.#notifier = new Notifier(database, log, new LogLimit(clock))
+    this.#notifier = new Notifier(database, clock, log, new LogLimit(clock))
     this.#registry = registry
   }
 
@@ -85,7 +86,7 @@ export class QuarantineReplay {
    * thrown; when it was the COMMIT that failed, the row's presence in quarantine tells the outcome.
    */
   async replay(id: string): Promise<ReplayOutcome> {
-    const event = await readEvent(this.#parts.database, this.#columns, id)
+    const event = await this.#parts.rows.read(id)
     if (event === undefined) return { outcome: 'gone' }
     const judged = await this.#judge(event)
     if ('outcome' in judged) return judged
@@ -101,7 +102,7 @@ export class QuarantineReplay {
 
   /** Settles when listeners have been told. */
   async stop(): Promise<void> {
-    await this.#notifier.idle()
+    await this.#notifier.finish()
     this.#registry?.stop()
   }
 
@@ -111,7 +112,8 @@ export class QuarantineReplay {
     const { config } = this.#parts
     const message = decode(telemetry, config.timestamps)
     if (typeof message === 'string') return refused(message)
-    const checks = checksOf(this.#registry?.settings ?? config, this.#registry?.checks)
+    const limits = this.#registry?.settings ?? config
+    const checks = checksOf(limits, this.#registry?.checks, config.metricLimits)
     const reason = await runChecks(checks, message)
     if (reason === undefined) return rowOf(message)
     return NEEDS_TOKEN.has(reason) && (message.token === MASK || message.token === undefined)
@@ -123,22 +125,10 @@ export class QuarantineReplay {
   }
 
   /** False: the row was gone. */
-  async #move(id: string, row: Row): Promise<boolean> {
-    const { database } = this.#parts
-    return database.run(async (client) => {
-      await client.query(`BEGIN; ${database.setTimeout}`)
-      try {
-        // First: whoever else has the row waits here, and then finds nothing.
-        const deleted = await client.query('DELETE FROM quarantine_events WHERE id = $1', [id])
-        const isMine = deleted.rowCount === 1
-        if (isMine) await client.query(this.#store.insertSql([row]))
-        await client.query(isMine ? 'COMMIT' : 'ROLLBACK')
-        return isMine
-      } catch (err) {
-        await client.query('ROLLBACK').catch(() => undefined)
-        throw err
-      }
-    })
+  #move(id: string, row: Row): Promise<boolean> {
+    const { rows, vouched } = this.#parts
+    const removal = { action: 'replay', done: 'replayed', details: { vouched } } as const
+    return rows.remove(id, removal, (client) => client.query(this.#store.insertSql([row])))
   }
 }
 

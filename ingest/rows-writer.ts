@@ -14,6 +14,8 @@ import { BatchWriter } from './writer.ts'
 
 /** Bytes of one batch at the most; a COPY is one message in PostgreSQL's memory. */
 const MAX_BATCH_BYTES = 8 << 20
+/** A batch that takes longer is a word in the log. */
+const SLOW_MS = 100
 
 /** A message on its way into the table. */
 export interface Accepted {
@@ -40,6 +42,9 @@ export class RowsWriter {
   readonly #parts: RowsWriterParts
   readonly #writer: BatchWriter<Accepted>
   #written = 0
+  #batches = 0
+  #errors = 0
+  #lastBatchMs: number | undefined
   #lastWriteAt: number | undefined
   #trouble: Exclude<Fault, 'rejected'> | undefined
 
@@ -74,6 +79,19 @@ export class RowsWriter {
     return this.#lastWriteAt
   }
 
+  /** For the line of statistics, under the names the platform has for them. */
+  get statistics(): {
+    readonly batches_flushed: number
+    readonly write_errors: number
+    readonly last_flush_latency_ms: number | null
+  } {
+    return {
+      batches_flushed: this.#batches,
+      write_errors: this.#errors,
+      last_flush_latency_ms: this.#lastBatchMs ?? null,
+    }
+  }
+
   /** Why the last write failed; undefined when it did not. */
   get trouble(): Exclude<Fault, 'rejected'> | undefined {
     return this.#trouble
@@ -84,11 +102,18 @@ export class RowsWriter {
   }
 
   async #write(batch: readonly Accepted[]): Promise<void> {
-    const { store, clock, metrics } = this.#parts
+    const { store, clock, log, limit, metrics } = this.#parts
     const began = clock.monotonic()
     await store.insert(batch.map(({ row }) => row))
-    const seconds = (clock.monotonic() - began) / 1000
-    metrics.ingestBatchSeconds.observe({ tenant_id: '__all__' }, seconds)
+    const ms = clock.monotonic() - began
+    metrics.ingestBatchSeconds.observe({ tenant_id: '__all__' }, ms / 1000)
+    this.#batches++
+    this.#lastBatchMs = Math.round(ms)
+    if (ms <= SLOW_MS) return
+    limit.pass('batch.slow', (suppressed) => {
+      const event = { event: 'batch.slow', rows: batch.length, ms: Math.round(ms), suppressed }
+      log.warn(event, 'PostgreSQL took long to commit a batch')
+    })
   }
 
   #stored(batch: readonly Accepted[]): void {
@@ -108,6 +133,7 @@ export class RowsWriter {
   #failed(err: unknown, fault: Fault, rows: number): void {
     const { log, limit, metrics } = this.#parts
     metrics.ingestWriteErrors.inc({ sqlstate: faultCodeOf(err) })
+    this.#errors++
     if (fault === 'rejected') return
     this.#trouble = fault
     metrics.ingestRetries.inc()

@@ -3,7 +3,7 @@ import type { IngestConfig } from '../config/types.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import type { Metrics } from '../core/metrics.ts'
-import type { AuditEvent } from './audit.ts'
+import type { AuditEvent } from './audit-rows.ts'
 import type { BatchSurroundings } from './batch.ts'
 import { BesideTelemetry } from './beside-telemetry.ts'
 import { checksOf } from './checks/index.ts'
@@ -20,23 +20,26 @@ import { Pipeline } from './pipeline.ts'
 import { QuarantineCounters } from './quarantine-counters.ts'
 import { QuarantineStore } from './quarantine-store.ts'
 import { Quarantine } from './quarantine.ts'
+import { Reachability } from './reachability.ts'
 import { countRows, lastRows, type StoredRow } from './reader.ts'
+import { expireHourly } from './registry/certificate-expiry.ts'
 import type { Barred, ConnectDecision, DeviceStatus } from './registry/connections.ts'
 import type { Registry } from './registry/index.ts'
-import type { CertificateName, DeviceName } from './registry/records.ts'
+import type { ConnectingDevice, DeviceName } from './registry/records.ts'
 import {
   registerDevice,
   type DeviceRegistration,
   type RegisteredDevice,
 } from './registry/register-device.ts'
+import { revokedCertificates, type RevokedCertificate } from './registry/revoked-certificates.ts'
 import { RowsWriter } from './rows-writer.ts'
 import type { Schema } from './schema.ts'
 import { TelemetryStore } from './store.ts'
 import { rejectionOf, type Denied, type Telemetry } from './telemetry.ts'
 import { Turns } from './turns.ts'
+import { within } from './within.ts'
 
 const COUNTERS_EVERY_MS = 1_000
-const PROBE_EVERY_MS = 5_000
 /** For counters, notifications and the pool, after the records. */
 const CLOSING_MS = 1_000
 
@@ -55,10 +58,9 @@ export class RunningIngest implements Ingest {
   readonly #notifier: Notifier
   readonly #beside: BesideTelemetry
   readonly #abort = new AbortController()
+  readonly #reachability: Reachability
   readonly #stopTimers: (() => void)[]
   readonly #acknowledgesEarly: boolean
-  #isReachable = true
-  #probedAt = 0
   #stopping: Promise<void> | undefined
 
   constructor(parts: {
@@ -91,13 +93,13 @@ export class RunningIngest implements Ingest {
     })
     const shared = { config, clock, log, limit, metrics }
     this.#turns = new Turns(config.maxWaitingRecords, config.maxWaitingBytes)
-    this.#notifier = new Notifier(database, log, limit)
+    this.#notifier = new Notifier(database, clock, log, limit)
     this.#beside = new BesideTelemetry({
       ...shared,
       database,
       tables: parts.tables,
       rejected: (rejection) => this.#quarantine.record(rejection, undefined),
-      counters: () => this.counters(),
+      counters: () => ({ ...this.counters(), ...this.#rows.statistics }),
       around: around(),
     })
     const counts = schema.hasQuarantineCounters && config.registry?.countersEnabled !== false
@@ -127,15 +129,17 @@ export class RunningIngest implements Ingest {
     })
     this.#pipeline = new Pipeline({
       ...shared,
-      checks: checksOf(registry?.settings ?? config, registry?.checks),
+      checks: checksOf(registry?.settings ?? config, registry?.checks, config.metricLimits),
       turns: this.#turns,
       rows: this.#rows,
       quarantine: this.#quarantine,
       registry,
     })
+    this.#reachability = new Reachability(database, this.#rows, clock)
     this.#stopTimers = [
       clock.every(COUNTERS_EVERY_MS, () => this.#tick()),
-      clock.every(PROBE_EVERY_MS, () => void this.#probe()),
+      () => this.#reachability.stop(),
+      ...(config.expireCertificates === true ? [expireHourly({ database, clock, log })] : []),
     ]
   }
 
@@ -187,9 +191,9 @@ export class RunningIngest implements Ingest {
   ready(): Readiness {
     if (this.#stopping !== undefined) return { ready: false, reason: 'batch_writer' }
     const { trouble } = this.#rows
-    // What was written since the last probe is better news than the probe.
-    const isAway = !this.#isReachable && (this.#rows.lastWriteAt ?? 0) <= this.#probedAt
-    if (isAway || trouble === 'transient') return { ready: false, reason: 'db_pool' }
+    if (this.#reachability.isAway || trouble === 'transient') {
+      return { ready: false, reason: 'db_pool' }
+    }
     const asking = this.#registry?.trouble
     if (asking === 'transient') return { ready: false, reason: 'db_pool' }
     if (trouble === 'unclear' || asking === 'unclear')
@@ -215,10 +219,10 @@ export class RunningIngest implements Ingest {
     return this.#registry?.connections.statusOf(`${tenantId}/${deviceId}`) ?? 'unknown'
   }
 
-  async mayConnect(certificate: CertificateName): Promise<ConnectDecision> {
-    const { tenantId, deviceId } = certificate
+  async mayConnect(device: ConnectingDevice): Promise<ConnectDecision> {
+    const { tenantId, deviceId } = device
     return (
-      this.#registry?.connections.mayConnect(`${tenantId}/${deviceId}`, certificate) ?? {
+      this.#registry?.connections.mayConnect(`${tenantId}/${deviceId}`, device) ?? {
         admitted: true,
       }
     )
@@ -228,13 +232,17 @@ export class RunningIngest implements Ingest {
     this.#registry?.connections.onBarred(then)
   }
 
+  revokedCertificates(): Promise<readonly RevokedCertificate[]> {
+    return revokedCertificates(this.#database, this.#clock.now())
+  }
+
   invalidate(device?: DeviceName): void {
     this.#registry?.invalidate(device)
   }
 
   flush(deadlineMs: number): Promise<void> {
     // Denied messages hold no turn.
-    return this.#within(deadlineMs, this.#drained())
+    return within(deadlineMs, this.#drained(), this.#clock)
   }
 
   stop(deadlineMs: number): Promise<void> {
@@ -258,10 +266,10 @@ export class RunningIngest implements Ingest {
       if (this.#acknowledgesEarly) this.#log.error(event, 'acknowledged records are lost')
       else this.#log.warn(event, 'records were not stored in time and stay unacknowledged')
     }
-    await this.#within(CLOSING_MS, this.#finish())
+    await within(CLOSING_MS, this.#finish(), this.#clock)
     this.#beside.close()
     this.#database.cut()
-    await this.#within(CLOSING_MS, this.#database.end())
+    await within(CLOSING_MS, this.#database.end(), this.#clock)
     this.#log.info({ event: 'ingest.stopped' }, 'ingest stopped')
   }
 
@@ -273,15 +281,8 @@ export class RunningIngest implements Ingest {
 
   async #finish(): Promise<void> {
     await this.#counters?.flush()
-    await this.#notifier.idle()
+    await this.#notifier.finish()
     await this.#beside.idle()
-  }
-
-  /** Settles with `work`, or after `ms`. */
-  async #within(ms: number, work: Promise<unknown>): Promise<void> {
-    const over = new AbortController()
-    await Promise.race([work, this.#clock.sleep(ms, over.signal)])
-    over.abort()
   }
 
   #tick(): void {
@@ -291,13 +292,5 @@ export class RunningIngest implements Ingest {
     this.#metrics.ingestQueueDepth.set(this.#turns.records)
     this.#metrics.dbPoolSize.set({ service }, this.#database.size)
     this.#metrics.dbPoolFree.set({ service }, this.#database.free)
-  }
-
-  /** Without traffic nobody else would notice that the server is gone. */
-  async #probe(): Promise<void> {
-    const { lastWriteAt = 0, trouble } = this.#rows
-    const wrote = trouble === undefined && this.#clock.now() - lastWriteAt < PROBE_EVERY_MS
-    this.#isReachable = wrote || (await this.#database.isReachable())
-    this.#probedAt = this.#clock.now()
   }
 }

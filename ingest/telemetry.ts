@@ -1,5 +1,6 @@
 /** What comes in, what is stored, and what happens to a message that may not be stored. */
 import type { DeviceId, TenantId } from '../core/names.ts'
+import type { Reason } from './reasons.ts'
 import type { Timestamp } from './timestamp.ts'
 
 /**
@@ -61,29 +62,6 @@ export interface Location {
   readonly longitude: number
 }
 
-/** Why a message is not stored as telemetry; a closed set but for what follows a colon. */
-export type Reason =
-  | 'INVALID_JSON'
-  | 'INVALID_PAYLOAD'
-  | 'PAYLOAD_TOO_LARGE'
-  | 'BAD_TOPIC_FORMAT'
-  | 'RATE_LIMITED'
-  | 'TENANT_MISMATCH_TOPIC_VS_PAYLOAD'
-  | 'MISSING_SITE_ID'
-  | 'NO_SUBSCRIPTION_CAPACITY'
-  | 'UNREGISTERED_DEVICE'
-  | 'SUBSCRIPTION_SUSPENDED'
-  | 'SUBSCRIPTION_EXPIRED'
-  | 'DEVICE_REVOKED'
-  | 'SITE_MISMATCH_REGISTRY_VS_PAYLOAD'
-  | 'TOKEN_NOT_SET_IN_REGISTRY'
-  | 'TOKEN_MISSING'
-  | 'TOKEN_INVALID'
-  | 'AUTH_FAILED'
-  | `INVALID_FIELD:${'site_id' | 'seq' | 'metrics'}`
-  | `INGEST_EXCEPTION:${string}`
-  | `ROW_REJECTED:${string}`
-
 /** A message on its way to the quarantine. */
 export interface Rejection {
   readonly reason: Reason
@@ -124,6 +102,8 @@ export function rejectionOf(telemetry: Telemetry, reason: Reason, error?: string
  */
 export function publisherText(publisher: Publisher): string {
   const { kind, fingerprint, userName, clientId } = publisher
-  if (kind === 'device' || kind === 'certificate') return `${kind}:${fingerprint ?? ''}`
+  // A device without a certificate by its name, which has a slash and is no fingerprint.
+  if (kind === 'device') return `${kind}:${fingerprint ?? userName ?? ''}`
+  if (kind === 'certificate') return `${kind}:${fingerprint ?? ''}`
   return `${kind}:${kind === 'account' ? (userName ?? '') : clientId}`
 }

@@ -15,13 +15,16 @@ import {
   standingOf,
   usageProblem,
 } from './chain.ts'
+import { onlyDatesAreWrong } from './date-verdict.ts'
 import { weaknessOf } from './key-policy.ts'
 import { commonNameOf, displayName } from './name.ts'
+import { ambiguous, pinnedRefusal, pinnedStanding, pinProblem } from './pin-admission.ts'
+import type { Pinned } from './pins.ts'
 import type { CaPath, TrustSet } from './trust.ts'
 
 /** The facts of a client certificate that outlive its handshake. */
 export interface AdmittedCertificate {
-  /** The only CN of the subject, as text. */
+  /** The only CN of the subject, as text; of a pinned certificate the `tenant/device` of its pin. */
   readonly commonName: string
   readonly issuerKey: IssuerKey
   readonly serialNumber: SerialNumber
@@ -29,6 +32,8 @@ export interface AdmittedCertificate {
   readonly fingerprint: string
   /** Milliseconds since 1970. */
   readonly notAfter: number
+  /** `commonName` is that of a pin, and no CA had to vouch for it. */
+  readonly pinned?: true
 }
 
 export type CertificateAdmission =
@@ -90,8 +95,13 @@ export class ClientCertificateAdmission {
     certificate: AdmittedCertificate,
   ): { good: true } | { good: false; reason: Refusal['reason'] } {
     const paths = this.#trust.pathsOf(certificate.issuerKey)
-    const standing = standingOf(certificate, paths, this.#context)
-    return standing.good ? { good: true } : { good: false, reason: standing.reason }
+    const pin = pinProblem(certificate, this.#context)
+    if (pin !== undefined) return { good: false, reason: pin.reason }
+    const refusal =
+      certificate.pinned === true
+        ? pinnedStanding(certificate, paths, this.#context)
+        : problemOf(standingOf(certificate, paths, this.#context))
+    return refusal === undefined ? { good: true } : { good: false, reason: refusal.reason }
   }
 
   /**
@@ -116,6 +126,8 @@ export class ClientCertificateAdmission {
       return refuse('too_large', `${raw.length} bytes, expected at most ${this.#maxBytes}`)
     }
     const fingerprint = createHash('sha256').update(raw).digest('hex')
+    const pin = this.#context.pins?.pinned(fingerprint)
+    if (pin !== undefined) return this.#judgePinned(peer, fingerprint, pin)
     const known = this.#verified.get(fingerprint)
     const certificate = known ?? this.#read(peer)
     if (known === undefined) {
@@ -126,7 +138,9 @@ export class ClientCertificateAdmission {
     const { fields, paths } = certificate
     const standing = standingOf(fields, paths, this.#context)
     if (!standing.good) return refuse(standing.reason, standing.detail)
-    if (verification !== undefined) return refuse(wordFor(verification), `OpenSSL: ${verification}`)
+    if (verification !== undefined && !this.#isForgiven(verification, peer, standing.path)) {
+      return refuse(wordFor(verification), `OpenSSL: ${verification}`)
+    }
     const commonName = commonNameOf(fields.subject)
     if (!commonName.found) return refuse('bad_subject', commonName.problem)
     const issuerKey = standing.path[0]?.fields.key
@@ -134,6 +148,30 @@ export class ClientCertificateAdmission {
     const { serialNumber, notAfter } = fields
     const facts = { commonName: commonName.text, issuerKey, serialNumber, fingerprint, notAfter }
     return { admitted: true, certificate: Object.freeze(facts) }
+  }
+
+  #judgePinned(peer: X509Certificate, fingerprint: string, pin: Pinned): CertificateAdmission {
+    if (pin.kind === 'ambiguous') return { admitted: false, ...ambiguous(pin) }
+    const { fields, paths } = this.#read(peer)
+    const refusal = pinnedRefusal(peer, fields) ?? pinnedStanding(fields, paths, this.#context)
+    if (refusal !== undefined) return { admitted: false, ...refusal }
+    const { commonName } = pin
+    const { serialNumber, notAfter } = fields
+    // Of a certificate that is its own issuer, as far as anyone here knows, the key is its own.
+    const issuerKey = paths[0]?.[0]?.fields.key ?? fields.key
+    const facts = {
+      commonName,
+      issuerKey,
+      serialNumber,
+      fingerprint,
+      notAfter,
+      pinned: true,
+    } as const
+    return { admitted: true, certificate: Object.freeze(facts) }
+  }
+
+  #isForgiven(verification: string, peer: X509Certificate, path: CaPath): boolean {
+    return this.#context.ignoreDates === true && onlyDatesAreWrong(verification, peer, path)
   }
 
   /** What no passing of time and no CRL changes. */
@@ -169,6 +207,10 @@ export function createClientCertificates(
   options: ClientCertificatesOptions,
 ): ClientCertificateAdmission {
   return new ClientCertificateAdmission(options)
+}
+
+function problemOf(standing: Standing): Refusal | undefined {
+  return standing.good ? undefined : standing
 }
 
 function refuse(reason: Refusal['reason'], detail: string): CertificateAdmission {

@@ -21,6 +21,7 @@ import { readCertificate } from './certificate.ts'
 import { type CaIdentity, issueCa, issueLeaf, type LeafUse } from './certificate-profile.ts'
 import { CRL_DAYS, readDeviceCrl, writeNextCrl } from './device-crl.ts'
 import { AuthorityError } from './errors.ts'
+import { CA_KEY_ROUNDS, type Encryption, type PassphraseSource } from './private-key.ts'
 import { newSerialNumber, type RandomOctets } from './serial-number.ts'
 
 export interface AuthorityContext {
@@ -32,6 +33,10 @@ export interface AuthorityContext {
   readonly organization: string
   /** Names and addresses of the server beside localhost and the loopback addresses. */
   readonly hostNames: readonly string[]
+  /** Of the CAs' keys where they are encrypted. */
+  readonly passphrase: PassphraseSource | undefined
+  /** Keys of CAs that are made now are encrypted. */
+  readonly encryptKeys: boolean
 }
 
 export const DAY_MS = 86_400_000
@@ -71,10 +76,10 @@ const SERVER_CA = (files: AuthorityFiles): CaFiles => ({
 })
 
 async function ensureCa(context: AuthorityContext, ca: CaFiles, changes: string[]): Promise<void> {
-  const pair = await readPair(ca.certificate, ca.key)
-  if (pair.certificatePem !== undefined) return
+  if ((await readPair(ca.certificate, ca.key)).certificatePem !== undefined) return
+  const pair = await readPair(ca.certificate, ca.key, { source: context.passphrase })
   const key = pair.key ?? (await newKey(context.keyType, 'ca'))
-  if (pair.key === undefined) await createKeyFile(ca.key, key)
+  if (pair.key === undefined) await createKeyFile(ca.key, key, await encryptionFor(context, ca))
   const now = context.clock.now()
   const certificate = {
     commonName: `${context.organization} ${ca.name}`,
@@ -83,23 +88,42 @@ async function ensureCa(context: AuthorityContext, ca: CaFiles, changes: string[
     notBefore: now - BACKDATE_MS,
     notAfter: now + CA_DAYS * DAY_MS,
   }
-  const content = await issueCa(certificate, { publicKey: publicKeyOf(key), privateKey: key })
+  const content = issueCa(certificate, { publicKey: publicKeyOf(key), privateKey: key })
   await writeFileAtomically({ path: ca.certificate, content, mode: PUBLIC })
-  changes.push(`made the ${ca.name}: ${basename(ca.certificate)}, ${basename(ca.key)}`)
+  const encrypted = context.encryptKeys && pair.key === undefined ? ' (encrypted)' : ''
+  changes.push(`made the ${ca.name}: ${basename(ca.certificate)}, ${basename(ca.key)}${encrypted}`)
 }
 
-/** @throws AuthorityError `authority_incomplete` without certificate or key */
-async function loadCa(ca: CaFiles): Promise<CaIdentity> {
-  const { certificatePem, key } = await readPair(ca.certificate, ca.key)
+const MIN_PASSPHRASE = 8
+
+async function encryptionFor(
+  { encryptKeys, passphrase, random }: AuthorityContext,
+  ca: CaFiles,
+): Promise<Encryption | undefined> {
+  if (!encryptKeys) return undefined
+  const found = (await passphrase?.()) ?? ''
+  if (found.length >= MIN_PASSPHRASE) return { passphrase: found, rounds: CA_KEY_ROUNDS, random }
+  const text = `the ${ca.name}: expected a passphrase of at least ${MIN_PASSPHRASE} characters, found ${found.length}`
+  throw new AuthorityError('authority_passphrase_refused', text)
+}
+
+async function loadCa(ca: CaFiles, source: PassphraseSource | undefined): Promise<CaIdentity> {
+  const { certificatePem, key } = await readPair(ca.certificate, ca.key, { source })
   if (certificatePem !== undefined && key !== undefined) return { certificatePem, key }
   const missing = certificatePem === undefined ? ca.certificate : ca.key
   const text = `${missing} does not exist; expected the ${ca.name} with its key`
   throw new AuthorityError('authority_incomplete', text)
 }
 
-/** @throws AuthorityError `authority_incomplete` without certificate or key */
-export function loadDeviceCa(files: AuthorityFiles): Promise<CaIdentity> {
-  return loadCa(DEVICE_CA(files))
+/**
+ * @throws AuthorityError `authority_incomplete` without certificate or key,
+ *   `authority_passphrase_refused`
+ */
+export function loadDeviceCa({
+  files,
+  passphrase,
+}: Pick<AuthorityContext, 'files' | 'passphrase'>): Promise<CaIdentity> {
+  return loadCa(DEVICE_CA(files), passphrase)
 }
 
 export interface Leaf {
@@ -110,11 +134,11 @@ export interface Leaf {
 }
 
 /** A certificate below one of our CAs, which it never outlives. @returns PEM */
-export async function issueBelow(
+export function issueBelow(
   { clock, organization, random }: AuthorityContext,
   ca: CaIdentity,
   { commonName, publicKey, days, use }: Leaf,
-): Promise<string> {
+): string {
   const now = clock.now()
   const limits = readCertificate(new X509Certificate(ca.certificatePem).raw)
   if (limits.notAfter <= now) {
@@ -125,7 +149,7 @@ export async function issueBelow(
   const notAfter = Math.min(now + days * DAY_MS, limits.notAfter)
   const serialNumber = newSerialNumber(random)
   const certificate = { commonName, organization, publicKey, serialNumber, notBefore, notAfter }
-  return await issueLeaf(certificate, use, ca)
+  return issueLeaf(certificate, use, ca)
 }
 
 async function ensureServer(context: AuthorityContext, changes: string[]): Promise<void> {
@@ -143,8 +167,15 @@ async function ensureServer(context: AuthorityContext, changes: string[]): Promi
   }
   const left = exists ? notAfterOf(server.certificatePem) - clock.now() : 0
   if (exists && left >= RENEW_BEFORE_MS) return
+  const days = Math.floor(left / DAY_MS)
+  if (exists && (await isOutOfReach(context, SERVER_CA(files)))) {
+    changes.push(
+      `server.crt has ${days} days left, and ca.key is encrypted: midge pki init renews it`,
+    )
+    return
+  }
   await ensureCa(context, SERVER_CA(files), changes)
-  const ca = await loadCa(SERVER_CA(files))
+  const ca = await loadCa(SERVER_CA(files), context.passphrase)
   const key = server.key ?? (await newKey(context.keyType, 'leaf'))
   if (server.key === undefined) await createKeyFile(files.serverKey, key)
   const names = [...new Set(['localhost', '127.0.0.1', '::1', ...context.hostNames])]
@@ -154,14 +185,18 @@ async function ensureServer(context: AuthorityContext, changes: string[]): Promi
     days: SERVER_DAYS,
     use: { server: names },
   }
-  const content = await issueBelow(context, ca, leaf)
+  const content = issueBelow(context, ca, leaf)
   await writeFileAtomically({ path: files.serverCert, content, mode: PUBLIC })
-  const days = Math.floor(left / DAY_MS)
   changes.push(
     exists
       ? `renewed server.crt, which had ${days} days left`
       : `made the server certificate: server.crt, server.key (${names.join(', ')})`,
   )
+}
+
+/** An encrypted key with nobody to ask for its passphrase: no reason for a start to fail. */
+async function isOutOfReach({ passphrase }: AuthorityContext, ca: CaFiles): Promise<boolean> {
+  return passphrase === undefined && (await readPair(ca.certificate, ca.key)).isLocked
 }
 
 function notAfterOf(pem: string): number {
@@ -195,7 +230,14 @@ async function ensureCrl(context: AuthorityContext, changes: string[]): Promise<
     const onDisk = readDeviceCrl(pem, files.deviceCrl, new X509Certificate(certificatePem))
     const left = (onDisk.nextUpdate ?? Infinity) - clock.now()
     if (onDisk.crlNumber !== crlNumber || left >= (CRL_DAYS * DAY_MS) / 2) return
+    if (await isOutOfReach(context, DEVICE_CA(files))) {
+      const days = Math.floor(left / DAY_MS)
+      changes.push(
+        `device-crl.pem has ${days} days left, and device-ca.key is encrypted: midge pki crl renews it`,
+      )
+      return
+    }
   }
-  const crlNumber = await writeNextCrl(context, await loadDeviceCa(files), (revoked) => revoked)
+  const crlNumber = await writeNextCrl(context, await loadDeviceCa(context), (revoked) => revoked)
   changes.push(`wrote device-crl.pem, crlNumber ${crlNumber}`)
 }

@@ -22,14 +22,16 @@ import {
   loadDeviceCa,
   setUpDirectory,
 } from './authority-setup.ts'
-import { readState, writeState } from './authority-state.ts'
+import { type AuthorityState, readState, writeState } from './authority-state.ts'
 import { readCertificate } from './certificate.ts'
-import { readRequest } from './certificate-profile.ts'
+import { type CaIdentity, readRequest } from './certificate-profile.ts'
 import type { RevocationReason } from './crl-generator.ts'
 import { mergeRevoked, writeNextCrl } from './device-crl.ts'
 import { withDirectoryLock } from './directory-lock.ts'
 import { AuthorityError } from './errors.ts'
 import { weaknessOfKey } from './key-policy.ts'
+import { removeLeftovers } from './leftovers.ts'
+import type { PassphraseSource } from './private-key.ts'
 import { type RandomOctets, systemRandom } from './serial-number.ts'
 
 export interface AuthorityOptions {
@@ -41,6 +43,13 @@ export interface AuthorityOptions {
   /** O of every subject. Default `Midge`. */
   readonly organization?: string
   readonly random?: RandomOctets
+  /**
+   * Asked when an encrypted key of a CA is needed. Absent: what can wait is left undone and named in
+   * `changes`, the rest is refused.
+   */
+  readonly passphrase?: PassphraseSource | undefined
+  /** Encrypt the keys of CAs that are made now. Default false. */
+  readonly encryptKeys?: boolean
 }
 
 export interface DeviceRequest {
@@ -50,6 +59,15 @@ export interface DeviceRequest {
   readonly csr?: string
   /** Of the key that is made. Default `p256`. */
   readonly keyType?: KeyType
+}
+
+/** A certificate to sign: the caller has the key, or the device has. */
+export interface DeviceOrder {
+  readonly tenant: string
+  readonly device: string
+  /** 1 to 3650. */
+  readonly days: number
+  readonly publicKey: KeyObject
 }
 
 export interface IssuedDevice {
@@ -94,8 +112,13 @@ export class Authority {
       keyType: options.keyType ?? 'p256',
       organization: options.organization ?? 'Midge',
       hostNames: options.hostNames ?? [],
+      passphrase: options.passphrase,
+      encryptKeys: options.encryptKeys ?? false,
     }
-    const changes = await withDirectoryLock(directory, context.clock, () => setUpDirectory(context))
+    const changes = await withDirectoryLock(directory, context.clock, async () => {
+      await removeLeftovers(directory, context.clock.now())
+      return await setUpDirectory(context)
+    })
     return new Authority(directory, context, changes)
   }
 
@@ -116,27 +139,54 @@ export class Authority {
     request: DeviceRequest = {},
   ): Promise<IssuedDevice> {
     const { days = 365, csr, keyType = 'p256' } = request
-    const commonName = commonNameOf(tenant, device)
-    if (!Number.isInteger(days) || days < 1 || days > CA_DAYS) {
-      const text = `days: expected a whole number from 1 to ${CA_DAYS}, found ${days}`
-      throw new AuthorityError('authority_request_invalid', text)
-    }
-    if (csr !== undefined) {
-      const publicKey = await requestedKey(csr, commonName)
-      return await this.#issue({ commonName, publicKey, days, privateKeyPem: undefined })
-    }
-    const key = await newKey(keyType, 'leaf')
-    return await this.#issue({
-      commonName,
-      publicKey: publicKeyOf(key),
-      days,
-      privateKeyPem: pemOf(key),
+    const commonName = deviceName(tenant, device)
+    checkDays(days)
+    const key = csr === undefined ? await newKey(keyType, 'leaf') : undefined
+    const publicKey =
+      key === undefined ? await requestedKey(csr ?? '', commonName) : publicKeyOf(key)
+    const [issued] = await this.issueAll(async () => [{ tenant, device, days, publicKey }])
+    if (issued === undefined) throw new Error('an order without a certificate')
+    return { ...issued, privateKeyPem: key === undefined ? undefined : pemOf(key) }
+  }
+
+  /**
+   * Signs many certificates while no other process changes the directory: what is to be signed is
+   * decided, remembered, and delivered in one go. Remembered first: a certificate nobody remembers
+   * could not be revoked by name.
+   *
+   * @param plan what to sign; the state it is given holds until `deliver` has settled
+   * @param deliver writes what was signed where it belongs; in the order of the plan
+   * @throws AuthorityError as `issueDevice`; nothing is signed then
+   */
+  async issueAll(
+    plan: (state: AuthorityState) => Promise<readonly DeviceOrder[]>,
+    deliver?: (issued: readonly IssuedDevice[]) => Promise<void>,
+  ): Promise<readonly IssuedDevice[]> {
+    return await this.#locked(async () => {
+      const state = await readState(this.files.state)
+      const orders = await plan(state)
+      if (orders.length === 0) return []
+      const ca = await loadDeviceCa(this.#context)
+      const signed = orders.map((order) => this.#sign(ca, order))
+      const now = this.#context.clock.now()
+      const issued = state.issued.filter((each) => each.notAfter >= now)
+      for (const { serialNumber, commonName, notAfter } of signed) {
+        issued.push({ serialNumber, commonName, notAfter })
+      }
+      await writeState(this.files.state, { ...state, issued })
+      await deliver?.(signed)
+      return signed
     })
+  }
+
+  /** What the authority remembers now. @throws AuthorityError `authority_state_invalid` */
+  async state(): Promise<AuthorityState> {
+    return await readState(this.files.state)
   }
 
   /** Serial numbers of certificates with this CN that are neither revoked nor expired. */
   async serialsOf(commonName: string): Promise<readonly SerialNumber[]> {
-    const { issued } = await readState(this.files.state)
+    const { issued } = await this.state()
     const now = this.#context.clock.now()
     return issued
       .filter((each) => each.commonName === commonName && each.notAfter >= now)
@@ -155,10 +205,13 @@ export class Authority {
   ): Promise<bigint> {
     return await this.#nextCrl((revoked, { issued }) => {
       const revokedAt = this.#context.clock.now()
-      const added = serials.map((serialNumber) => {
-        const notAfter = issued.find((each) => each.serialNumber === serialNumber)?.notAfter
-        return { serialNumber, revokedAt, reason, notAfter }
-      })
+      const ends = new Map(issued.map((each) => [each.serialNumber, each.notAfter]))
+      const added = serials.map((serialNumber) => ({
+        serialNumber,
+        revokedAt,
+        reason,
+        notAfter: ends.get(serialNumber),
+      }))
       return mergeRevoked(revoked, added)
     })
   }
@@ -170,31 +223,21 @@ export class Authority {
 
   async #nextCrl(change: Parameters<typeof writeNextCrl>[2]): Promise<bigint> {
     return await this.#locked(async () =>
-      writeNextCrl(this.#context, await loadDeviceCa(this.files), change),
+      writeNextCrl(this.#context, await loadDeviceCa(this.#context), change),
     )
   }
 
-  async #issue(wanted: {
-    readonly commonName: string
-    readonly publicKey: KeyObject
-    readonly days: number
-    readonly privateKeyPem: string | undefined
-  }): Promise<IssuedDevice> {
-    const { commonName, privateKeyPem } = wanted
-    const ca = await loadDeviceCa(this.files)
-    const certificatePem = await issueBelow(this.#context, ca, { ...wanted, use: 'device' })
+  #sign(ca: CaIdentity, order: DeviceOrder): IssuedDevice {
+    const { tenant, device, days, publicKey } = order
+    const commonName = deviceName(tenant, device)
+    checkDays(days)
+    const leaf = { commonName, publicKey, days, use: 'device' } as const
+    const certificatePem = issueBelow(this.#context, ca, leaf)
     const certificate = new X509Certificate(certificatePem)
     const { serialNumber, notAfter } = readCertificate(certificate.raw)
-    // Known before it is handed out: a certificate nobody remembers cannot be revoked by name.
-    await this.#locked(async () => {
-      const state = await readState(this.files.state)
-      const now = this.#context.clock.now()
-      const issued = state.issued.filter((each) => each.notAfter >= now)
-      issued.push({ serialNumber, commonName, notAfter })
-      await writeState(this.files.state, { ...state, issued })
-    })
     const fingerprint = certificate.fingerprint256.replaceAll(':', '').toLowerCase()
-    return { certificatePem, privateKeyPem, commonName, serialNumber, fingerprint, notAfter }
+    const facts = { commonName, serialNumber, fingerprint, notAfter }
+    return { certificatePem, privateKeyPem: undefined, ...facts }
   }
 
   #locked<T>(work: () => Promise<T>): Promise<T> {
@@ -202,7 +245,14 @@ export class Authority {
   }
 }
 
-function commonNameOf(tenant: string, device: string): string {
+function checkDays(days: number): void {
+  if (Number.isInteger(days) && days >= 1 && days <= CA_DAYS) return
+  const text = `days: expected a whole number from 1 to ${CA_DAYS}, found ${days}`
+  throw new AuthorityError('authority_request_invalid', text)
+}
+
+/** The CN `tenant/device`. @throws AuthorityError `authority_name_invalid` */
+export function deviceName(tenant: string, device: string): string {
   const named = [
     ['tenant', tenant],
     ['device', device],
@@ -219,7 +269,8 @@ function commonNameOf(tenant: string, device: string): string {
   throw new AuthorityError('authority_name_invalid', text)
 }
 
-async function requestedKey(csr: string, commonName: string): Promise<KeyObject> {
+/** The key of a request for this CN. @throws AuthorityError `authority_request_invalid` */
+export async function requestedKey(csr: string, commonName: string): Promise<KeyObject> {
   const { spki, commonNames } = await readRequest(csr)
   const other = commonNames.find((name) => name !== commonName)
   if (other !== undefined) {

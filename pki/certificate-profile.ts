@@ -1,13 +1,25 @@
 /** Subject, validity and extensions of each kind of certificate we issue (RFC 5280 §4). */
-import { createHash, type KeyObject, webcrypto } from 'node:crypto'
-import { isIP } from 'node:net'
+import { createHash, type KeyObject, webcrypto, X509Certificate } from 'node:crypto'
 import type { SerialNumber } from '../core/names.ts'
+import { CLIENT_AUTH, readCertificate } from './certificate.ts'
+import {
+  authorityKeyIdentifier,
+  basicConstraints,
+  extendedKeyUsage,
+  keyUsage,
+  subjectAltName,
+  subjectKeyIdentifier,
+  USAGE,
+  writeCertificate,
+  writeName,
+} from './certificate-writer.ts'
 import { DerReader, Tag } from './der.ts'
 import { readOctetAlignedBits } from './der-values.ts'
 import { AuthorityError } from './errors.ts'
-import { toPem } from './pem.ts'
 
-/** 300 ms and 30 MB to load: only where something is issued. */
+const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
+
+/** 300 ms and 30 MB to load: only where a request is read. */
 async function loadX509() {
   await import('reflect-metadata')
   return await import('@peculiar/x509')
@@ -30,73 +42,56 @@ export interface CertificateToIssue {
 }
 
 /** A self-signed CA that issues no further CAs. @returns PEM */
-export async function issueCa(
+export function issueCa(
   certificate: Omit<CertificateToIssue, 'publicKey'>,
   keys: { readonly publicKey: KeyObject; readonly privateKey: KeyObject },
-): Promise<string> {
-  const x509 = await loadX509()
-  const { KeyUsageFlags, BasicConstraintsExtension, KeyUsagesExtension } = x509
-  const subject = subjectOf(certificate)
-  const issued = await x509.X509CertificateGenerator.create(
-    {
-      ...namesAndDates(certificate),
-      subject,
-      issuer: subject,
-      publicKey: await importPublic(keys.publicKey),
-      signingKey: await importPrivate(keys.privateKey),
-      signingAlgorithm: algorithmOf(keys.privateKey),
-      extensions: [
-        new BasicConstraintsExtension(true, 0, true),
-        new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
-        new x509.SubjectKeyIdentifierExtension(keyIdentifier(keys.publicKey)),
-      ],
-    },
-    webcrypto,
-  )
-  return toPem('CERTIFICATE', new Uint8Array(issued.rawData))
+): string {
+  const { commonName, organization, serialNumber, notBefore, notAfter } = certificate
+  const name = writeName(commonName, organization)
+  return writeCertificate({
+    serialNumber,
+    notBefore,
+    notAfter,
+    issuer: name,
+    subject: name,
+    publicKey: keys.publicKey,
+    signingKey: keys.privateKey,
+    extensions: [
+      basicConstraints(0),
+      keyUsage(USAGE.keyCertSign | USAGE.cRLSign),
+      subjectKeyIdentifier(keyIdentifier(keys.publicKey)),
+    ],
+  })
 }
 
 /** What the leaf is for: a TLS server under these names and addresses, or a device. */
 export type LeafUse = { readonly server: readonly string[] } | 'device'
 
-/** @returns PEM */
-export async function issueLeaf(
-  certificate: CertificateToIssue,
-  use: LeafUse,
-  ca: CaIdentity,
-): Promise<string> {
-  const x509 = await loadX509()
-  const { KeyUsageFlags, ExtendedKeyUsage } = x509
-  const issuer = new x509.X509Certificate(ca.certificatePem)
-  const isRsa = certificate.publicKey.asymmetricKeyType === 'rsa'
-  const { digitalSignature, keyEncipherment } = KeyUsageFlags
-  const purpose = use === 'device' ? ExtendedKeyUsage.clientAuth : ExtendedKeyUsage.serverAuth
-  const issuerKeyId = issuer.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId
-  const extensions = [
-    new x509.BasicConstraintsExtension(false, undefined, true),
-    isRsa
-      ? new x509.KeyUsagesExtension(digitalSignature | keyEncipherment, true)
-      : new x509.KeyUsagesExtension(digitalSignature, true),
-    new x509.ExtendedKeyUsageExtension([purpose]),
-    new x509.SubjectKeyIdentifierExtension(keyIdentifier(certificate.publicKey)),
-    ...(issuerKeyId === undefined ? [] : [new x509.AuthorityKeyIdentifierExtension(issuerKeyId)]),
-    ...(use === 'device'
-      ? []
-      : [new x509.SubjectAlternativeNameExtension(use.server.map(altName))]),
-  ]
-  const issued = await x509.X509CertificateGenerator.create(
-    {
-      ...namesAndDates(certificate),
-      subject: subjectOf(certificate),
-      issuer: issuer.subjectName,
-      publicKey: await importPublic(certificate.publicKey),
-      signingKey: await importPrivate(ca.key),
-      signingAlgorithm: algorithmOf(ca.key),
-      extensions,
-    },
-    webcrypto,
-  )
-  return toPem('CERTIFICATE', new Uint8Array(issued.rawData))
+/** @returns PEM @throws AuthorityError `authority_request_invalid` for what names no host */
+export function issueLeaf(certificate: CertificateToIssue, use: LeafUse, ca: CaIdentity): string {
+  const { commonName, organization, publicKey, serialNumber, notBefore, notAfter } = certificate
+  const issuer = readCertificate(new X509Certificate(ca.certificatePem).raw)
+  const isRsa = publicKey.asymmetricKeyType === 'rsa'
+  const { digitalSignature, keyEncipherment } = USAGE
+  return writeCertificate({
+    serialNumber,
+    notBefore,
+    notAfter,
+    issuer: issuer.subject,
+    subject: writeName(commonName, organization),
+    publicKey,
+    signingKey: ca.key,
+    extensions: [
+      basicConstraints(undefined),
+      keyUsage(isRsa ? digitalSignature | keyEncipherment : digitalSignature),
+      extendedKeyUsage(use === 'device' ? CLIENT_AUTH : SERVER_AUTH),
+      subjectKeyIdentifier(keyIdentifier(publicKey)),
+      ...(issuer.subjectKeyIdentifier === undefined
+        ? []
+        : [authorityKeyIdentifier(issuer.subjectKeyIdentifier)]),
+      ...(use === 'device' ? [] : [subjectAltName(use.server)]),
+    ],
+  })
 }
 
 /**
@@ -122,56 +117,9 @@ export async function readRequest(
   }
 }
 
-/** Structured: as text, a name such as `a, O=b` would become two attributes. */
-function subjectOf({
-  commonName,
-  organization,
-}: Pick<CertificateToIssue, 'commonName' | 'organization'>) {
-  return [...(organization === undefined ? [] : [{ O: [organization] }]), { CN: [commonName] }]
-}
-
-function namesAndDates({
-  serialNumber,
-  notBefore,
-  notAfter,
-}: Omit<CertificateToIssue, 'publicKey'>) {
-  const hex = serialNumber.padStart(serialNumber.length + (serialNumber.length % 2), '0')
-  return { serialNumber: hex, notBefore: new Date(notBefore), notAfter: new Date(notAfter) }
-}
-
-function altName(name: string): { readonly type: 'ip' | 'dns'; readonly value: string } {
-  return { type: isIP(name) === 0 ? 'dns' : 'ip', value: name }
-}
-
 /** SHA-1 over the key's bits, as RFC 5280 §4.2.1.2 (1) has it: an identifier, not a protection. */
-function keyIdentifier(publicKey: KeyObject): string {
+function keyIdentifier(publicKey: KeyObject): Buffer {
   const spki = new DerReader(publicKey.export({ type: 'spki', format: 'der' })).enter(Tag.sequence)
   spki.next(Tag.sequence)
-  return createHash('sha1').update(readOctetAlignedBits(spki)).digest('hex')
-}
-
-const CURVES = new Map([
-  ['prime256v1', { namedCurve: 'P-256', hash: 'SHA-256' }],
-  ['secp384r1', { namedCurve: 'P-384', hash: 'SHA-384' }],
-  ['secp521r1', { namedCurve: 'P-521', hash: 'SHA-512' }],
-])
-
-/** In the terms of WebCrypto. */
-function algorithmOf(key: KeyObject) {
-  if (key.asymmetricKeyType === 'rsa') return { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }
-  if (key.asymmetricKeyType === 'ed25519') return { name: 'Ed25519' }
-  const curve = CURVES.get(key.asymmetricKeyDetails?.namedCurve ?? '')
-  if (key.asymmetricKeyType === 'ec' && curve !== undefined) return { name: 'ECDSA', ...curve }
-  const text = `expected an RSA, EC or Ed25519 key, found ${key.asymmetricKeyType}`
-  throw new AuthorityError('authority_request_invalid', text)
-}
-
-function importPublic(key: KeyObject): Promise<webcrypto.CryptoKey> {
-  const spki = key.export({ type: 'spki', format: 'der' })
-  return webcrypto.subtle.importKey('spki', spki, algorithmOf(key), true, ['verify'])
-}
-
-function importPrivate(key: KeyObject): Promise<webcrypto.CryptoKey> {
-  const pkcs8 = key.export({ type: 'pkcs8', format: 'der' })
-  return webcrypto.subtle.importKey('pkcs8', pkcs8, algorithmOf(key), false, ['sign'])
+  return createHash('sha1').update(readOctetAlignedBits(spki)).digest()
 }

@@ -1,6 +1,6 @@
 /** The fields of a certificate that decisions are made on, read from its DER (RFC 5280 §4.1). */
 import { createHash } from 'node:crypto'
-import { type IssuerKey, issuerKey, type SerialNumber, serialNumber } from '../core/names.ts'
+import { type IssuerKey, issuerKey, type SerialNumber } from '../core/names.ts'
 import { DerError, DerReader, readWhole, Tag } from './der.ts'
 import {
   checkInteger,
@@ -10,6 +10,7 @@ import {
   readTime,
   readUnsigned,
 } from './der-values.ts'
+import { serialOfInteger } from './serial-number.ts'
 
 /** Bits of keyUsage (RFC 5280 §4.2.1.3). */
 export const KeyUsage = { digitalSignature: 1 << 0, keyCertSign: 1 << 5, cRLSign: 1 << 6 } as const
@@ -73,7 +74,7 @@ export function readCertificate(der: Uint8Array): CertificateFields {
   const wrapped = tbs.optional(0xa3)
   tbs.finish()
   return {
-    serialNumber: serialNumber(Buffer.from(tbs.contentOf(serial)).toString('hex')),
+    serialNumber: serialOfInteger(tbs.contentOf(serial)),
     issuer,
     subject,
     notBefore,

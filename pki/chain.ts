@@ -5,6 +5,7 @@ import { type CertificateFields, CLIENT_AUTH } from './certificate.ts'
 import type { CrlStore } from './crl-store.ts'
 import { weaknessOf } from './key-policy.ts'
 import { comparableName } from './name.ts'
+import type { Pins } from './pins.ts'
 import type { CaPath, TrustedCa } from './trust.ts'
 
 /** Every reason a client certificate is refused for; labels of a metric. */
@@ -20,6 +21,7 @@ export const REFUSALS = [
   'crl_stale',
   'crl_missing',
   'bad_subject',
+  'not_pinned',
 ] as const
 
 export interface Refusal {
@@ -44,6 +46,10 @@ export interface ChainContext {
   readonly store: CrlStore
   readonly policy: RevocationPolicy
   readonly clock: Clock
+  /** Client certificates are good before notBefore and after notAfter too; CAs are not. */
+  readonly ignoreDates?: boolean
+  /** Certificates that stand for a device whoever issued them. Absent: there are none. */
+  readonly pins?: Pins | undefined
 }
 
 /** What of a certificate the judgement needs. */
@@ -52,6 +58,8 @@ export interface Subject {
   readonly notAfter: number
   /** Undefined: was looked at before. */
   readonly notBefore?: number
+  /** Default false. */
+  readonly isCa?: boolean
 }
 
 export type Standing =
@@ -68,7 +76,7 @@ export function standingOf(
   context: ChainContext,
 ): Standing {
   const now = context.clock.now()
-  const own = outsideDates(subject, now, 'certificate')
+  const own = datesProblem(subject, context)
   if (own !== undefined) return { good: false, ...own }
   let worst: Refusal = { reason: 'unknown_ca', detail: 'issued by none of the CAs for devices' }
   for (const [n, path] of paths.entries()) {
@@ -77,6 +85,12 @@ export function standingOf(
     if (n === 0) worst = refusal
   }
   return { good: false, ...worst }
+}
+
+/** Of the certificate alone, now. */
+export function datesProblem(subject: Subject, context: ChainContext): Refusal | undefined {
+  if (context.ignoreDates === true) return undefined
+  return outsideDates(subject, context.clock.now(), 'certificate')
 }
 
 function outsideDates(
@@ -146,12 +160,14 @@ function revocationProblem(
 ): Refusal | undefined {
   const { policy } = context
   let serial = subject.serialNumber
+  let isCa = subject.isCa ?? false
   let what = 'certificate'
   for (const [n, issuer] of path.entries()) {
     const withoutCrl = n === 0 ? policy.withoutCrl : (policy.intermediatesWithoutCrl ?? 'accept')
-    const refusal = linkProblem({ issuer, serial, what, withoutCrl }, context)
+    const refusal = linkProblem({ issuer, serial, isCa, what, withoutCrl }, context)
     if (refusal !== undefined) return refusal
     serial = issuer.fields.serialNumber
+    isCa = true
     what = issuer.name
   }
   return undefined
@@ -160,14 +176,15 @@ function revocationProblem(
 interface Link {
   readonly issuer: TrustedCa
   readonly serial: SerialNumber
+  readonly isCa: boolean
   readonly what: string
   readonly withoutCrl: 'accept' | 'refuse'
 }
 
 function linkProblem(link: Link, { store, policy }: ChainContext): Refusal | undefined {
-  const { issuer, serial, what } = link
+  const { issuer, serial, isCa, what } = link
   const key: IssuerKey = issuer.fields.key
-  const status = store.statusOf(key, serial)
+  const status = store.statusOf(key, serial, isCa)
   switch (status) {
     case 'good':
       return undefined
@@ -178,7 +195,10 @@ function linkProblem(link: Link, { store, policy }: ChainContext): Refusal | und
       }
     case 'stale':
       if (policy.whenStale === 'serve-stale') return undefined
-      return { reason: 'crl_stale', detail: `the CRL of ${issuer.name} is past its nextUpdate` }
+      return {
+        reason: 'crl_stale',
+        detail: `the CRL of ${issuer.name} is past its nextUpdate, or older than its delta`,
+      }
     case 'unknown':
       if (link.withoutCrl === 'accept') return undefined
       return { reason: 'crl_missing', detail: `no CRL of ${issuer.name} was taken` }

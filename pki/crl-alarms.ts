@@ -35,7 +35,7 @@ export class CrlAlarms {
       if (crl.nextUpdate !== undefined) metrics.crlNextUpdate.set({ issuer }, crl.nextUpdate / 1000)
       metrics.crlEntries.set({ issuer }, crl.entries)
       metrics.crlStale.set({ issuer }, age === 'stale' ? 1 : 0)
-      const list = `${crl.issuer}:${crl.crlNumber}:${crl.thisUpdate}`
+      const list = `${crl.issuer}:${crl.part}:${crl.crlNumber}:${crl.thisUpdate}`
       if (age !== (this.#announced.get(list) ?? 'fresh')) this.#announce(crl, age)
       announced.set(list, age)
     }
@@ -49,12 +49,16 @@ export class CrlAlarms {
     const fields = { issuer: crl.issuerName, nextUpdate }
     if (age === 'expiring')
       log.warn({ event: 'crl.expiring', ...fields }, 'CRL nears its nextUpdate')
-    if (age === 'stale') log.error({ event: 'crl.stale', ...fields }, 'CRL is past its nextUpdate')
+    if (age === 'stale') {
+      const text = crl.behind ? 'CRL is older than its delta' : 'CRL is past its nextUpdate'
+      log.error({ event: 'crl.stale', ...fields }, text)
+    }
   }
 }
 
 /** Expiring: less than a quarter of its period is left. */
-function ageOf({ thisUpdate, nextUpdate }: CrlInForce, now: number): Age {
+function ageOf({ thisUpdate, nextUpdate, behind }: CrlInForce, now: number): Age {
+  if (behind) return 'stale'
   if (nextUpdate === undefined) return 'fresh'
   if (nextUpdate < now) return 'stale'
   return nextUpdate - now < (nextUpdate - thisUpdate) / 4 ? 'expiring' : 'fresh'

@@ -17,6 +17,7 @@ import {
   unsignedOf,
 } from './der-writer.ts'
 import { Tag } from './der.ts'
+import { AuthorityError } from './errors.ts'
 import { toPem } from './pem.ts'
 
 /** CRLReason (RFC 5280 §5.3.1), without those that only delta CRLs and attributes have. */
@@ -105,7 +106,11 @@ const ECDSA = {
   secp521r1: ['1.2.840.10045.4.3.4', 'sha512'],
 } as const
 
-/** What a CA key signs with: the hash that fits the strength of the key. */
+/**
+ * What a CA key signs with: the hash that fits the strength of the key.
+ *
+ * @throws AuthorityError `authority_state_invalid` for a kind of key that CAs here do not have
+ */
 export function signingAlgorithm(key: KeyObject): SigningAlgorithm {
   const curve = key.asymmetricKeyDetails?.namedCurve
   if (curve === 'prime256v1' || curve === 'secp384r1' || curve === 'secp521r1') {
@@ -119,5 +124,7 @@ export function signingAlgorithm(key: KeyObject): SigningAlgorithm {
   if (key.asymmetricKeyType === 'ed25519') {
     return { identifier: sequence(oid('1.3.101.112')), hash: null }
   }
-  throw new TypeError(`no signature algorithm for a ${key.asymmetricKeyType} key`)
+  const found = `${key.asymmetricKeyType ?? 'unknown'} ${curve ?? ''}`.trim()
+  const text = `the CA's key: expected RSA, P-256, P-384, P-521 or Ed25519, found ${found}`
+  throw new AuthorityError('authority_state_invalid', text)
 }

@@ -1,9 +1,15 @@
 /** From the bytes of a crlfile to the CRLs that may be offered; runs in a worker when they are many. */
-import { X509Certificate } from 'node:crypto'
 import { messageOf } from '../core/errors.ts'
 import type { IssuerKey } from '../core/names.ts'
-import { type CertificateFields, readCertificate } from './certificate.ts'
-import { type ParsedCrl, parseCrl, verifyCrl } from './crl.ts'
+import { type ParsedCrl, readCrl, unsupported, verifyCrl } from './crl.ts'
+import { type CrlScope, describeScope } from './crl-scope.ts'
+import {
+  type Authority,
+  type CrlIssuer,
+  type CrlSigner,
+  issuerOf,
+  readAuthority,
+} from './crl-signer.ts'
 import { DerError } from './der.ts'
 import { CrlRejected, type CrlRejection } from './errors.ts'
 import { comparableName, displayName } from './name.ts'
@@ -13,13 +19,20 @@ import type { SerialTable } from './revoked-serials.ts'
 /** A CRL whose signature, issuer and kind were found right. Plain: it crosses threads. */
 export interface VerifiedCrl {
   readonly issuer: IssuerKey
-  /** For people. */
+  /** For people; with what the list is limited to. */
   readonly issuerName: string
+  readonly scope: CrlScope
+  /** Undefined: the CA signed it with the key of its certificates. */
+  readonly signer: CrlSigner | undefined
+  /** BaseCRLNumber of a delta; undefined: a complete list. */
+  readonly baseNumber: bigint | undefined
   readonly thisUpdate: number
   readonly nextUpdate: number | undefined
   readonly crlNumber: bigint | undefined
   readonly digest: string
   readonly revoked: SerialTable
+  /** What a delta takes off its base. */
+  readonly removed: SerialTable
 }
 
 export interface CrlRefusal {
@@ -27,6 +40,8 @@ export interface CrlRefusal {
   readonly message: string
   /** Milliseconds since 1970: the same bytes may be taken from then on. */
   readonly retryAt?: number
+  /** The CA whose list it is, when that is proven. */
+  readonly issuer?: IssuerKey
 }
 
 /** Each CRL of a file by itself: a bad one does not keep its neighbours from revoking. */
@@ -77,35 +92,38 @@ export function readCrls(
   authorities: readonly Uint8Array[],
   options: CrlReadingOptions,
 ): CrlReading {
-  const parsed = splitCrlFile(bytes).map(parseCrl)
-  const cas = authorities.map((der) => {
-    const fields = readCertificate(der)
-    return { certificate: new X509Certificate(der), fields, name: comparableName(fields.subject) }
-  })
+  const blocks = splitCrlFile(bytes)
+  const cas = authorities.map(readAuthority)
   const verified: VerifiedCrl[] = []
   const refused: CrlRefusal[] = []
-  for (const crl of parsed) {
+  for (const der of blocks) {
+    let refusal: Partial<CrlRefusal> = {}
     try {
-      verified.push(judge(crl, cas, options))
+      const crl = readCrl(der)
+      if (crl.thisUpdate > options.now + CLOCK_SKEW_MS) {
+        refusal = { retryAt: crl.thisUpdate - CLOCK_SKEW_MS }
+      }
+      const from = signerOf(crl, cas, displayName(crl.issuer))
+      refusal = { ...refusal, issuer: from.issuer }
+      verified.push(judge(crl, from, options))
     } catch (err) {
-      if (!(err instanceof CrlRejected)) throw err
-      const retry =
-        err.code === 'crl_not_yet_valid' ? { retryAt: crl.thisUpdate - CLOCK_SKEW_MS } : {}
-      refused.push({ code: err.code, message: err.message, ...retry })
+      // Damage: what was cut off or changed here may have been anything, a whole list included.
+      if (!(err instanceof CrlRejected) || err.code === 'crl_malformed') throw err
+      const { retryAt, issuer } = refusal
+      refused.push({
+        code: err.code,
+        message: err.message,
+        ...(err.code === 'crl_not_yet_valid' && retryAt !== undefined ? { retryAt } : {}),
+        ...(issuer === undefined ? {} : { issuer }),
+      })
     }
   }
   return { verified, refused }
 }
 
-interface Authority {
-  readonly certificate: X509Certificate
-  readonly fields: CertificateFields
-  readonly name: string
-}
-
-function judge(crl: ParsedCrl, cas: readonly Authority[], options: CrlReadingOptions): VerifiedCrl {
+function judge(crl: ParsedCrl, from: CrlIssuer, options: CrlReadingOptions): VerifiedCrl {
   const issuerName = displayName(crl.issuer)
-  const ca = signerOf(crl, cas, issuerName)
+  if (crl.unsupported !== undefined) throw unsupported(crl.unsupported, issuerName)
   if (crl.thisUpdate > options.now + CLOCK_SKEW_MS) {
     const [found, now] = [crl.thisUpdate, options.now].map((ms) => new Date(ms).toISOString())
     throw new CrlRejected(
@@ -117,18 +135,22 @@ function judge(crl: ParsedCrl, cas: readonly Authority[], options: CrlReadingOpt
     throw new CrlRejected('crl_number_missing', `CRL of ${issuerName} has no crlNumber`)
   }
   return {
-    issuer: ca.fields.key,
-    issuerName,
+    issuer: from.issuer,
+    issuerName: `${issuerName}${describeScope(crl.scope)}`,
+    scope: crl.scope,
+    signer: from.signer,
+    baseNumber: crl.baseNumber,
     thisUpdate: crl.thisUpdate,
     nextUpdate: crl.nextUpdate,
     crlNumber: crl.crlNumber,
     digest: crl.digest,
     revoked: crl.revoked,
+    removed: crl.removed,
   }
 }
 
 /** By signature; the name only narrows the search, for two CAs may share one. */
-function signerOf(crl: ParsedCrl, cas: readonly Authority[], issuerName: string): Authority {
+function signerOf(crl: ParsedCrl, cas: readonly Authority[], issuerName: string): CrlIssuer {
   const name = nameOf(crl)
   const unknown = new CrlRejected('crl_issuer_unknown', `no configured CA is named ${issuerName}`)
   let refusal = unknown
@@ -136,9 +158,10 @@ function signerOf(crl: ParsedCrl, cas: readonly Authority[], issuerName: string)
     if (ca.name !== name) continue
     try {
       verifyCrl(crl, ca.certificate, ca.fields)
-      return ca
+      return issuerOf(ca, cas)
     } catch (err) {
       if (!(err instanceof CrlRejected)) throw err
+      if (err.code === 'crl_malformed') throw err
       // What a CA of that key may not do says more than that another key did not fit.
       if (refusal === unknown || err.code !== 'crl_signature_invalid') refusal = err
     }

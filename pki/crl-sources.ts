@@ -6,14 +6,15 @@
 import { readFile, stat } from 'node:fs/promises'
 import type { Clock } from '../core/clock.ts'
 import { codeOf, messageOf } from '../core/errors.ts'
+import { missingPermission } from '../core/file-access.ts'
 import type { Log } from '../core/log.ts'
 import type { Metrics } from '../core/metrics.ts'
 import { type FileWatch, watchFiles } from '../core/watch-files.ts'
 import { CrlAlarms } from './crl-alarms.ts'
 import { MAX_CRL_BYTES } from './crl-reader.ts'
 import type { CrlRefusal } from './crl-reading.ts'
-import type { CrlStore, OfferResult } from './crl-store.ts'
-import { CrlRejected } from './errors.ts'
+import type { CrlInForce, CrlStore, OfferResult } from './crl-store.ts'
+import { CrlRejected, type CrlRejection } from './errors.ts'
 
 export interface CrlSourcesOptions {
   readonly files: readonly string[]
@@ -38,6 +39,9 @@ export interface CrlFileStatus {
   readonly problem: CrlRefusal | undefined
 }
 
+/** Only a part of the file is meant. */
+const LEFT_OUT: ReadonlySet<CrlRejection> = new Set(['crl_unsupported'])
+
 /** How often a list that was ahead of our clock is tried again, and staleness looked at. */
 const TICK_MS = 15_000
 
@@ -45,13 +49,18 @@ export class CrlSources {
   readonly #options: CrlSourcesOptions
   readonly #alarms: CrlAlarms
   readonly #status = new Map<string, CrlFileStatus>()
+  /** By file, the lists it has held in force: they have to stand in the next one too. */
+  readonly #carried = new Map<string, Map<string, CrlInForce>>()
+  readonly #leftOut = new Map<string, ReadonlySet<string>>()
   readonly #listeners = new Set<(status: CrlFileStatus) => void>()
+  #whenMissing: CrlSourcesOptions['whenMissing']
   #watch: FileWatch | undefined
   #stopTicking: () => void = () => undefined
   #last: Promise<unknown> = Promise.resolve()
 
   private constructor(options: CrlSourcesOptions) {
     this.#options = options
+    this.#whenMissing = options.whenMissing
     this.#alarms = new CrlAlarms(options)
     for (const file of options.files) {
       this.#status.set(file, { file, state: 'waiting', problem: undefined })
@@ -97,6 +106,14 @@ export class CrlSources {
     return this.status
   }
 
+  /** `open` lets connections in without the files that were never there; what is open stays so. */
+  replaceWhenMissing(whenMissing: CrlSourcesOptions['whenMissing']): void {
+    const opens = whenMissing === 'open' && this.#whenMissing === 'wait'
+    this.#whenMissing = whenMissing
+    const waiting = this.status.filter(({ state }) => state === 'waiting').map(({ file }) => file)
+    if (opens) void this.#readAll(waiting, true)
+  }
+
   close(): void {
     this.#watch?.close()
     this.#stopTicking()
@@ -122,7 +139,7 @@ export class CrlSources {
   }
 
   async #read(file: string, first: boolean): Promise<void> {
-    const { log, store, whenMissing } = this.#options
+    const { log, store } = this.#options
     const before = this.#status.get(file)
     try {
       const result = await store.offer(await bytesOf(file))
@@ -132,16 +149,61 @@ export class CrlSources {
         const fields = { event: 'crl.replaced', file, issuer: issuerName, number, entries }
         log.info({ ...fields, thisUpdate: from, nextUpdate: until }, 'CRL in force')
       }
-      const problem = problemOf(result)
-      const state = problem === undefined ? 'in_force' : (before?.state ?? 'waiting')
+      this.#noteLeftOut(file, result)
+      const wrong = wrongIn(result)
+      const missing = this.#missingIn(file, result)
+      const problem = wrong ?? missing ?? this.#leftOutOf(result)
+      const state = wrong === undefined ? 'in_force' : (before?.state ?? 'waiting')
       this.#settle(file, state, problem)
     } catch (err) {
       if (!(err instanceof CrlRejected)) throw err
       const missing = isMissing(err)
-      const mayOpen = missing && first && whenMissing === 'open'
+      const mayOpen = missing && first && this.#whenMissing === 'open'
       if (mayOpen) store.startEmpty()
       const state = before?.state === 'waiting' && mayOpen ? 'open' : (before?.state ?? 'waiting')
       this.#settle(file, state, { code: err.code, message: err.message })
+    }
+  }
+
+  /**
+   * A list that stood in the file before, and is not there now or cannot be used any more. The one
+   * taken then stays in force, so nobody comes back; but it will never be renewed.
+   */
+  #missingIn(file: string, { complete }: OfferResult): CrlRefusal | undefined {
+    const { store } = this.#options
+    const present = new Map(complete.map((crl) => [keyOf(crl), crl]))
+    const elsewhere = [...this.#carried].filter(([other]) => other !== file)
+    const missing = [...(this.#carried.get(file) ?? [])].filter(
+      ([key, { issuer }]) =>
+        !present.has(key) &&
+        store.isAuthority(issuer) &&
+        !elsewhere.some(([, lists]) => lists.has(key)),
+    )
+    this.#carried.set(file, new Map([...missing, ...present]))
+    const [first] = missing
+    if (first === undefined) return undefined
+    const names = missing.map(([, { issuerName }]) => issuerName).join(', ')
+    const message = `${file} has no usable CRL of ${names} any more; the last good one stays in force`
+    return { code: 'crl_list_missing', message, issuer: first[1].issuer }
+  }
+
+  /** A list that cannot be used, of a CA that no other list speaks for. */
+  #leftOutOf({ refused }: OfferResult): CrlRefusal | undefined {
+    const { store } = this.#options
+    return refused.find(
+      ({ code, issuer }) =>
+        code === 'crl_unsupported' && (issuer === undefined || !store.covers(issuer)),
+    )
+  }
+
+  /** Each once: also those that do no harm, for their CA has another list. */
+  #noteLeftOut(file: string, { refused }: OfferResult): void {
+    const left = refused.filter(({ code }) => code === 'crl_unsupported')
+    const before = this.#leftOut.get(file)
+    this.#leftOut.set(file, new Set(left.map(({ message }) => message)))
+    for (const { message } of left) {
+      if (before?.has(message) === true) continue
+      this.#options.log.warn({ event: 'crl.left_out', file, problem: message }, 'CRL left out')
     }
   }
 
@@ -154,23 +216,33 @@ export class CrlSources {
       this.#options.metrics.crlRejected.inc()
       const { code, message } = problem
       const consequence = {
-        in_force: 'the last good lists stay in force',
+        in_force: LEFT_OUT.has(code)
+          ? 'its other lists are in force'
+          : 'the last good lists stay in force',
         open: 'connections are let in without this list',
         waiting: 'no connection that depends on it is let in',
       }[state]
       this.#options.log.error(
         { event: 'crl.rejected', file, code, problem: message, state },
-        `CRL file refused: ${consequence}`,
+        `CRL file refused${LEFT_OUT.has(code) ? ' in part' : ''}: ${consequence}`,
       )
     }
     for (const listener of this.#listeners) listener({ file, state, problem })
   }
 }
 
-/** A list of a CA that is not ours does no harm beside one that is. */
-function problemOf({ taken, unchanged, refused }: OfferResult): CrlRefusal | undefined {
+/**
+ * What keeps the file as a whole from counting as taken. A list of a CA that is not ours does no
+ * harm beside one that is, nor does one that cannot be used: who needs that is told "no CRL".
+ */
+function wrongIn({ taken, unchanged, refused }: OfferResult): CrlRefusal | undefined {
   const useful = taken.length + unchanged.length > 0
-  return refused.find(({ code }) => !useful || code !== 'crl_issuer_unknown')
+  const harmless = ['crl_issuer_unknown', 'crl_unsupported']
+  return refused.find(({ code }) => !useful || !harmless.includes(code))
+}
+
+function keyOf({ issuer, part }: CrlInForce): string {
+  return `${issuer}:${part}`
 }
 
 async function bytesOf(file: string): Promise<Uint8Array<ArrayBuffer>> {
@@ -184,7 +256,8 @@ async function bytesOf(file: string): Promise<Uint8Array<ArrayBuffer>> {
     return await readFile(file)
   } catch (err) {
     if (err instanceof CrlRejected) throw err
-    const what = codeOf(err) === 'ENOENT' ? `${file} does not exist` : messageOf(err)
+    const found = `${messageOf(err)}${missingPermission(file, err)}`
+    const what = codeOf(err) === 'ENOENT' ? `${file} does not exist` : found
     throw new CrlRejected('crl_unreadable', what, { cause: err })
   }
 }

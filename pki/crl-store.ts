@@ -2,36 +2,27 @@
  * The CRLs in force: the newest of each CA, found by the CA's key and not by its name, for two CAs
  * may share a name. Old news is refused, so a file put back cannot bring a revoked device back.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '../core/clock.ts'
 import type { IssuerKey, SerialNumber } from '../core/names.ts'
 import { readCertificate } from './certificate.ts'
+import { type CrlInForce, CrlOffers, inForceOf, type IssuerParts } from './crl-offers.ts'
 import { readCrlsAside } from './crl-reader.ts'
-import type { CrlRefusal, VerifiedCrl } from './crl-reading.ts'
-import { RevokedSerials } from './revoked-serials.ts'
+import type { CrlRefusal } from './crl-reading.ts'
+import { ALL_REASONS } from './crl-scope.ts'
+import type { CrlSigner } from './crl-signer.ts'
+import { type RevocationStatus, statusIn } from './issuer-lists.ts'
 
-/**
- * `revoked` is final, also on a stale list. `stale`: not on the list, but the list is past its
- * nextUpdate. `unknown`: no list of this CA was ever taken.
- */
-export type RevocationStatus = 'good' | 'revoked' | 'stale' | 'unknown'
-
-/** One list in force, as logs, metrics and readiness show it. */
-export interface CrlInForce {
-  readonly issuer: IssuerKey
-  readonly issuerName: string
-  readonly thisUpdate: number
-  readonly nextUpdate: number | undefined
-  readonly crlNumber: bigint | undefined
-  readonly entries: number
-}
+export type { CrlInForce } from './crl-offers.ts'
+export type { RevocationStatus } from './issuer-lists.ts'
 
 export interface OfferResult {
   /** Put in force now. */
   readonly taken: readonly CrlInForce[]
-  /** Already in force, byte for byte. */
+  /** Already in force: byte for byte, or a delta whose entries all are. */
   readonly unchanged: readonly CrlInForce[]
   readonly refused: readonly CrlRefusal[]
+  /** What is in force of the complete lists that stood in the file. */
+  readonly complete: readonly CrlInForce[]
 }
 
 export interface CrlStoreOptions {
@@ -42,18 +33,16 @@ export interface CrlStoreOptions {
   readonly requireNumber?: boolean
 }
 
-interface Held extends CrlInForce {
-  readonly digest: string
-  readonly revoked: RevokedSerials
-}
+/** Signers of lists whose own issuer's lists are signed by others again. */
+const MAX_SIGNERS = 4
 
 export class CrlStore {
   readonly #clock: Clock
-  readonly #requireNumber: boolean
+  #requireNumber: boolean
   readonly #listeners = new Set<(issuer: IssuerKey) => void>()
   #authorities: readonly Uint8Array[] = []
   #keys: ReadonlySet<IssuerKey> = new Set()
-  readonly #newest = new Map<IssuerKey, Held>()
+  readonly #lists = new Map<IssuerKey, IssuerParts>()
   #emptyUntilFirst = false
   /** Offers one after the other: each is compared with what the one before left in force. */
   #last: Promise<unknown> = Promise.resolve()
@@ -64,26 +53,45 @@ export class CrlStore {
     this.#requireNumber = options.requireNumber ?? false
   }
 
-  /** Memory only; O(1). Never throws. */
-  statusOf(issuer: IssuerKey, serial: SerialNumber): RevocationStatus {
-    const crl = this.#newest.get(issuer)
-    if (crl === undefined) return this.#emptyUntilFirst ? 'good' : 'unknown'
-    if (crl.revoked.has(serial)) return 'revoked'
-    return isStale(crl, this.#clock.now()) ? 'stale' : 'good'
+  /**
+   * Memory only; O(1). Never throws.
+   *
+   * @param isCa the certificate is a CA's: a list may speak of these alone, or of all others
+   */
+  statusOf(issuer: IssuerKey, serial: SerialNumber, isCa = false): RevocationStatus {
+    return this.#statusOf(issuer, serial, isCa, MAX_SIGNERS)
   }
 
-  /** Every list in force. */
+  /** Every complete list in force. */
   get inForce(): readonly CrlInForce[] {
-    return [...this.#newest.values()]
+    return [...this.#lists.values()].flatMap((parts) =>
+      [...parts.values()].flatMap((lists) => inForceOf(lists) ?? []),
+    )
   }
 
   isStale(crl: CrlInForce): boolean {
-    return isStale(crl, this.#clock.now())
+    return crl.behind || (crl.nextUpdate !== undefined && crl.nextUpdate < this.#clock.now())
+  }
+
+  /** Do the lists in force speak of every certificate of this CA? */
+  covers(issuer: IssuerKey): boolean {
+    const bases = [...(this.#lists.get(issuer)?.values() ?? [])].flatMap(({ base }) => base ?? [])
+    const kinds = ['users', 'cas'] as const
+    return kinds.every(
+      (kind) =>
+        bases.reduce((all, { scope }) => (scope[kind] ? all | scope.reasons : all), 0) ===
+        ALL_REASONS,
+    )
+  }
+
+  /** Is this one of the CAs whose lists count? */
+  isAuthority(issuer: IssuerKey): boolean {
+    return this.#keys.has(issuer)
   }
 
   /** Until the first list is taken, every CA counts as having an empty one. */
   startEmpty(): void {
-    this.#emptyUntilFirst = this.#newest.size === 0
+    this.#emptyUntilFirst = this.#lists.size === 0
   }
 
   /** Called with the CA each time another list of it comes into force. */
@@ -92,12 +100,17 @@ export class CrlStore {
     return () => this.#listeners.delete(listener)
   }
 
+  /** Of lists from now on; those in force stay. */
+  requireNumbers(required: boolean): void {
+    this.#requireNumber = required
+  }
+
   /** Lists of CAs that are no longer configured are let go; those of new ones must be offered. */
   replaceAuthorities(authorities: readonly Uint8Array[]): void {
     this.#authorities = authorities
     this.#keys = new Set(authorities.map((der) => readCertificate(der).key))
-    for (const issuer of this.#newest.keys()) {
-      if (!this.#keys.has(issuer)) this.#newest.delete(issuer)
+    for (const issuer of this.#lists.keys()) {
+      if (!this.#keys.has(issuer)) this.#lists.delete(issuer)
     }
   }
 
@@ -115,69 +128,40 @@ export class CrlStore {
   async #offer(bytes: Uint8Array<ArrayBuffer>): Promise<OfferResult> {
     const options = { now: this.#clock.now(), requireNumber: this.#requireNumber }
     const { verified, refused } = await readCrlsAside(bytes, this.#authorities, options)
-    const refusals = [...refused]
-    const taken = new Map<IssuerKey, Held>()
-    const unchanged = new Map<IssuerKey, Held>()
-    // Of several lists of one CA in one file the newest counts, in whatever order they stand.
-    for (const crl of verified.toSorted((a, b) => order(a, b) ?? 0)) {
-      const held = taken.get(crl.issuer) ?? this.#newest.get(crl.issuer)
-      if (held?.digest === crl.digest) {
-        unchanged.set(crl.issuer, held)
-      } else if (held === undefined || (await replaces(crl, held))) {
-        taken.set(crl.issuer, hold(crl))
-      } else if (!verified.some(({ digest }) => digest === held.digest)) {
-        refusals.push({ code: 'crl_older', message: olderMessage(crl, held) })
-      }
-    }
-    for (const [issuer, crl] of taken) {
+    const offers = new CrlOffers(this.#lists, verified)
+    await offers.judge()
+    for (const [issuer, parts] of offers.changed) {
       // The CAs may have been replaced while a thread was reading.
       if (!this.#keys.has(issuer)) continue
-      this.#newest.set(issuer, crl)
+      this.#lists.set(issuer, new Map([...(this.#lists.get(issuer) ?? []), ...parts]))
       this.#emptyUntilFirst = false
     }
-    for (const issuer of taken.keys()) for (const listener of this.#listeners) listener(issuer)
-    return { taken: [...taken.values()], unchanged: [...unchanged.values()], refused: refusals }
+    for (const issuer of offers.changed.keys()) {
+      for (const listener of this.#listeners) listener(issuer)
+    }
+    return {
+      taken: offers.seen(true),
+      unchanged: offers.seen(false),
+      refused: [...refused, ...offers.refused],
+      complete: offers.complete,
+    }
   }
-}
 
-function hold(crl: VerifiedCrl): Held {
-  const revoked = new RevokedSerials(crl.revoked)
-  return { ...crl, revoked, entries: revoked.size }
-}
-
-function isStale({ nextUpdate }: CrlInForce, now: number): boolean {
-  return nextUpdate !== undefined && nextUpdate < now
-}
-
-interface Position {
-  readonly crlNumber: bigint | undefined
-  readonly thisUpdate: number
-}
-
-/**
- * Negative: `a` is older. By crlNumber where both have one, else by thisUpdate: a list without
- * number may follow one with, when another tool takes the CA over. Undefined: they claim the same
- * place.
- */
-function order(a: Position, b: Position): number | undefined {
-  if (a.crlNumber !== undefined && b.crlNumber !== undefined && a.crlNumber !== b.crlNumber) {
-    return a.crlNumber < b.crlNumber ? -1 : 1
+  #statusOf(
+    issuer: IssuerKey,
+    serial: SerialNumber,
+    isCa: boolean,
+    signersLeft: number,
+  ): RevocationStatus {
+    const parts = this.#lists.get(issuer)
+    if (parts === undefined) return this.#emptyUntilFirst ? 'good' : 'unknown'
+    const now = this.#clock.now()
+    const isGood = ({ parent, serialNumber, notBefore, notAfter }: CrlSigner): boolean =>
+      signersLeft > 0 &&
+      notBefore <= now &&
+      now <= notAfter &&
+      // Whether the parent's list is there and fresh is asked of the CA itself, which is below it too.
+      this.#statusOf(parent, serialNumber, false, signersLeft - 1) !== 'revoked'
+    return statusIn(parts.values(), { serial, isCa, now, isGood })
   }
-  return a.thisUpdate === b.thisUpdate ? undefined : a.thisUpdate - b.thisUpdate
-}
-
-/** Of two lists for the same second and number, the other one counts only if nothing is missing. */
-async function replaces(crl: VerifiedCrl, held: Held): Promise<boolean> {
-  const difference = order(crl, held)
-  if (difference !== undefined) return difference > 0
-  return new RevokedSerials(crl.revoked).includes(held.revoked, () => nextTurn())
-}
-
-function olderMessage(crl: VerifiedCrl, held: Held): string {
-  const describe = ({ crlNumber, thisUpdate }: Position): string =>
-    `${crlNumber === undefined ? '' : `crlNumber ${crlNumber}, `}${new Date(thisUpdate).toISOString()}`
-  const same = order(crl, held) === undefined
-  return same
-    ? `CRL of ${crl.issuerName} (${describe(crl)}) lacks entries of the one in force with the same number and time`
-    : `CRL of ${crl.issuerName} (${describe(crl)}) is older than the one in force (${describe(held)})`
 }

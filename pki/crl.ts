@@ -1,24 +1,18 @@
 /**
  * One CRL (RFC 5280 §5): from DER to its facts, and the proof that a CA signed it.
  *
- * Only a complete list of one CA is taken. A delta CRL, an indirect one and one limited by its
- * issuingDistributionPoint (some reasons, some certificates, one of several parts) would leave
- * revoked certificates out, and are refused with the reason.
+ * What a list is limited to is one of the facts, and so is that it goes beyond what is evaluated
+ * here: an indirect list, one of several parts, an unknown critical extension.
  */
 import { createHash, type X509Certificate } from 'node:crypto'
 import { type CertificateFields, extensionsOf, KeyUsage } from './certificate.ts'
 import { DerError, type DerElement, DerReader, readWhole, Tag } from './der.ts'
-import {
-  checkInteger,
-  isTime,
-  readBoolean,
-  readOctetAlignedBits,
-  readTime,
-  readUnsigned,
-} from './der-values.ts'
+import { checkInteger, isTime, readOctetAlignedBits, readTime, readUnsigned } from './der-values.ts'
 import { CrlRejected } from './errors.ts'
+import { type CrlScope, EVERYTHING, isEverything, readScope } from './crl-scope.ts'
 import { comparableName, displayName } from './name.ts'
-import { MAX_SERIAL_OCTETS, SerialCollector, type SerialTable } from './revoked-serials.ts'
+import { SerialCollector, type SerialTable } from './revoked-serials.ts'
+import { MAX_SERIAL_OCTETS } from './serial-number.ts'
 import {
   algorithmEncoding,
   readSignatureAlgorithm,
@@ -35,7 +29,14 @@ export interface ParsedCrl {
   readonly nextUpdate: number | undefined
   /** Undefined: the CRL has none, as many tools leave it out. */
   readonly crlNumber: bigint | undefined
+  /** BaseCRLNumber of a delta CRL (RFC 5280 §5.2.4); undefined: no delta. */
+  readonly baseNumber: bigint | undefined
+  readonly scope: CrlScope
+  /** Why the list cannot be put in force, complete and correct as it is; undefined: it can. */
+  readonly unsupported: string | undefined
   readonly revoked: SerialTable
+  /** What a delta takes off its base (removeFromCRL). */
+  readonly removed: SerialTable
   /** SHA-256 of the DER, hex. */
   readonly digest: string
   /** What the signature covers, by which algorithm, and the signature. */
@@ -50,6 +51,8 @@ export interface CrlEntry {
   readonly date: DerElement
   /** CRLReason (RFC 5280 §5.3.1); undefined: none given. */
   readonly reason: number | undefined
+  /** An extension of the entry that is not evaluated here. */
+  readonly unsupported: string | undefined
 }
 
 const REMOVE_FROM_CRL = 8
@@ -57,16 +60,18 @@ const REMOVE_FROM_CRL = 8
 /**
  * Reads and checks everything but the signature and the dates.
  *
- * @throws CrlRejected `crl_malformed`, `crl_unsupported`
+ * @throws CrlRejected `crl_malformed`; `crl_unsupported` for a version that is not known
  */
-export function parseCrl(der: Uint8Array): ParsedCrl {
+export function readCrl(der: Uint8Array): ParsedCrl {
   try {
     const revoked = new SerialCollector(der)
+    const removed = new SerialCollector(der)
     const parsed = readCertificateList(der, ({ serial, reason }) => {
-      if (reason !== REMOVE_FROM_CRL) revoked.add(serial.content, serial.end)
+      const list = reason === REMOVE_FROM_CRL ? removed : revoked
+      list.add(serial.content, serial.end)
     })
     const digest = createHash('sha256').update(der).digest('hex')
-    return { ...parsed, digest, revoked: revoked.finish() }
+    return { ...parsed, digest, revoked: revoked.finish(), removed: removed.finish() }
   } catch (err) {
     if (err instanceof DerError) {
       throw new CrlRejected('crl_malformed', `not a complete CRL: ${err.message}`, { cause: err })
@@ -75,11 +80,24 @@ export function parseCrl(der: Uint8Array): ParsedCrl {
   }
 }
 
+/**
+ * The same for the one list that says everything of its CA.
+ *
+ * @throws CrlRejected `crl_malformed`, `crl_unsupported`
+ */
+export function parseCrl(der: Uint8Array): ParsedCrl {
+  const crl = readCrl(der)
+  if (crl.unsupported !== undefined) throw unsupported(crl.unsupported)
+  if (crl.baseNumber !== undefined) throw unsupported('a delta CRL, expected a complete one')
+  if (!isEverything(crl.scope)) throw unsupported('a partial CRL, expected a complete one')
+  return crl
+}
+
 /** Calls `visit` for each entry, in order. @throws DerError, CrlRejected */
 export function readCertificateList(
   der: Uint8Array,
   visit: (entry: CrlEntry) => void,
-): Omit<ParsedCrl, 'revoked' | 'digest'> {
+): Omit<ParsedCrl, 'revoked' | 'removed' | 'digest'> {
   const list = readWhole(der, Tag.sequence)
   const signedPart = list.next(Tag.sequence)
   const algorithm = algorithmEncoding(list)
@@ -95,13 +113,20 @@ export function readCertificateList(
   const issuer = tbs.encodingOf(tbs.next(Tag.sequence))
   const thisUpdate = readTime(tbs)
   const nextUpdate = isTime(tbs.peek()) ? readTime(tbs) : undefined
-  if (tbs.peek() === Tag.sequence) readEntries(tbs.enter(Tag.sequence), version, visit)
+  const noted: Noted = {}
+  const read = (entry: CrlEntry): void => {
+    if (entry.unsupported !== undefined) note(noted, entry.unsupported)
+    visit(entry)
+  }
+  if (tbs.peek() === Tag.sequence) readEntries(tbs.enter(Tag.sequence), version, read)
   const wrapped = tbs.peek() === 0xa0 ? tbs.enter(0xa0) : undefined
   tbs.finish()
   if (wrapped !== undefined && version === 0n) throw new DerError('version 1 with extensions')
-  const crlNumber = wrapped === undefined ? undefined : readCrlExtensions(wrapped)
+  const extensions = readCrlExtensions(wrapped, noted)
+  const { crlNumber, baseNumber, scope, unsupported: why } = extensions
   const signed = list.encodingOf(signedPart)
-  return { issuer, thisUpdate, nextUpdate, crlNumber, signed, algorithm, signature }
+  const facts = { issuer, thisUpdate, nextUpdate, crlNumber, baseNumber, scope, unsupported: why }
+  return { ...facts, signed, algorithm, signature }
 }
 
 function readEntries(entries: DerReader, version: bigint, visit: (entry: CrlEntry) => void): void {
@@ -115,79 +140,93 @@ function readEntries(entries: DerReader, version: bigint, visit: (entry: CrlEntr
     }
     const date = entry.next()
     if (!isTime(date.tag)) throw new DerError(`expected a time at byte ${date.start}`)
-    const reason = entry.done ? undefined : readEntryExtensions(entry)
-    if (reason !== undefined && version === 0n) throw new DerError('version 1 with extensions')
-    visit({ serial, date, reason })
+    const extended = !entry.done
+    if (extended && version === 0n) throw new DerError('version 1 with extensions')
+    visit({ serial, date, ...(extended ? readEntryExtensions(entry) : NO_EXTENSIONS) })
   }
 }
 
-function readEntryExtensions(entry: DerReader): number | undefined {
+type EntryExtensions = Pick<CrlEntry, 'reason' | 'unsupported'>
+
+const NO_EXTENSIONS: EntryExtensions = { reason: undefined, unsupported: undefined }
+
+function readEntryExtensions(entry: DerReader): EntryExtensions {
   let reason: number | undefined
+  let unknown: string | undefined
   for (const { id, critical, value } of extensionsOf(entry)) {
     if (id === '2.5.29.21') {
       const reader = new DerReader(value)
       reason = Number(readUnsigned(reader, Tag.enumerated))
       reader.finish()
     } else if (id === '2.5.29.29') {
-      throw unsupported('an entry with certificateIssuer: an indirect CRL')
+      unknown = 'an entry with certificateIssuer: an indirect CRL'
     } else if (critical && id !== '2.5.29.23' && id !== '2.5.29.24') {
-      throw unsupported(`an entry with the unknown critical extension ${id}`)
+      unknown = `an entry with the unknown critical extension ${id}`
     }
   }
-  return reason
+  return { reason, unsupported: unknown }
 }
 
-/** The crlNumber; refuses whatever makes this less than the complete list of one CA. */
-function readCrlExtensions(wrapped: DerReader): bigint | undefined {
-  let crlNumber: bigint | undefined
-  for (const { id, critical, value } of extensionsOf(wrapped)) {
+interface CrlExtensions extends Noted {
+  crlNumber?: bigint
+  baseNumber?: bigint
+  scope: CrlScope
+}
+
+function readCrlExtensions(wrapped: DerReader | undefined, noted: Noted): CrlExtensions {
+  const found: CrlExtensions = { ...noted, scope: EVERYTHING }
+  const seen = new Set<string>()
+  for (const { id, critical, value } of wrapped === undefined ? [] : extensionsOf(wrapped)) {
+    if (seen.has(id)) throw new DerError(`${NAMES.get(id) ?? id} twice`)
+    seen.add(id)
     if (id === '2.5.29.20') {
-      if (crlNumber !== undefined) throw new DerError('crlNumber twice')
-      if (critical) throw unsupported('a critical crlNumber (RFC 5280 §5.2.3 has it non-critical)')
-      const reader = new DerReader(value)
-      crlNumber = readUnsigned(reader)
-      reader.finish()
+      if (critical) note(found, 'a critical crlNumber (RFC 5280 §5.2.3 has it non-critical)')
+      found.crlNumber = readNumber(value)
     } else if (id === '2.5.29.27') {
-      throw unsupported('a delta CRL, expected a complete one')
+      found.baseNumber = readNumber(value)
     } else if (id === '2.5.29.28') {
-      refusePartial(value)
+      const read = readScope(value)
+      if ('scope' in read) found.scope = read.scope
+      else note(found, read.unsupported)
     } else if (critical && id !== '2.5.29.35') {
-      throw unsupported(`the unknown critical extension ${id}`)
+      note(found, `the unknown critical extension ${id}`)
     }
   }
-  return crlNumber
-}
-
-/** issuingDistributionPoint (RFC 5280 §5.2.5): its presence alone says "not everything". */
-function refusePartial(value: Uint8Array): never {
-  const point = readWhole(value, Tag.sequence)
-  const limits: string[] = []
-  while (!point.done) {
-    const tag = point.peek() ?? 0
-    const name = POINT_FIELDS.get(tag)
-    if (name === undefined) throw new DerError(`issuingDistributionPoint with tag ${tag}`)
-    const isFlag = tag !== 0xa0 && tag !== 0x83
-    if (isFlag ? readBoolean(point, tag) : point.next(tag)) limits.push(name)
+  if (found.baseNumber !== undefined && found.crlNumber === undefined) {
+    note(found, 'a delta CRL without crlNumber')
   }
-  const found = limits.length === 0 ? 'an empty issuingDistributionPoint' : limits.join(', ')
-  throw unsupported(`a partial CRL (${found}), expected a complete one of one CA`)
+  return found
 }
 
-const POINT_FIELDS = new Map([
-  [0xa0, 'distributionPoint'],
-  [0x81, 'onlyContainsUserCerts'],
-  [0x82, 'onlyContainsCACerts'],
-  [0x83, 'onlySomeReasons'],
-  [0x84, 'indirectCRL'],
-  [0x85, 'onlyContainsAttributeCerts'],
+const NAMES = new Map([
+  ['2.5.29.20', 'crlNumber'],
+  ['2.5.29.27', 'deltaCRLIndicator'],
+  ['2.5.29.28', 'issuingDistributionPoint'],
 ])
 
-function unsupported(what: string): CrlRejected {
-  return new CrlRejected('crl_unsupported', `CRL is not supported: ${what}`)
+function readNumber(value: Uint8Array): bigint {
+  const reader = new DerReader(value)
+  const number = readUnsigned(reader)
+  reader.finish()
+  return number
+}
+
+/** What is correct and yet not evaluated here; the first of it is named. */
+interface Noted {
+  unsupported?: string
+}
+
+function note(noted: Noted, what: string): void {
+  noted.unsupported ??= what
+}
+
+export function unsupported(what: string, issuerName?: string): CrlRejected {
+  const list = issuerName === undefined ? 'CRL' : `CRL of ${issuerName}`
+  return new CrlRejected('crl_unsupported', `${list} is not supported: ${what}`)
 }
 
 /**
- * Did this CA sign this CRL, and may it? Dates are not looked at.
+ * Did this CA, or whoever signs CRLs in its place, sign this CRL, and may it? Dates are not looked at.
  *
  * @throws CrlRejected `crl_issuer_unknown`, `crl_issuer_not_allowed`, `crl_signature_invalid`,
  *   `crl_unsupported`
@@ -198,7 +237,9 @@ export function verifyCrl(crl: ParsedCrl, ca: X509Certificate, fields: Certifica
   if (comparableName(crl.issuer) !== comparableName(fields.subject)) {
     throw new CrlRejected('crl_issuer_unknown', `CRL of ${issuer}, expected one of ${name}`)
   }
-  if (!fields.isCa) throw new CrlRejected('crl_issuer_not_allowed', `${name} is not a CA`)
+  if (!fields.isCa && fields.keyUsage === undefined) {
+    throw new CrlRejected('crl_issuer_not_allowed', `${name} is not a CA`)
+  }
   if (fields.keyUsage !== undefined && (fields.keyUsage & KeyUsage.cRLSign) === 0) {
     throw new CrlRejected('crl_issuer_not_allowed', `${name} may not sign CRLs (keyUsage)`)
   }
@@ -206,7 +247,7 @@ export function verifyCrl(crl: ParsedCrl, ca: X509Certificate, fields: Certifica
   try {
     algorithm = readSignatureAlgorithm(crl.algorithm)
   } catch (err) {
-    if (err instanceof UnsupportedAlgorithm) throw unsupported(err.message)
+    if (err instanceof UnsupportedAlgorithm) throw unsupported(err.message, issuer)
     const why = err instanceof DerError ? err.message : String(err)
     throw new CrlRejected('crl_malformed', `not a complete CRL: ${why}`, { cause: err })
   }

@@ -69,8 +69,8 @@ export function readOctetAlignedBits(reader: DerReader): Uint8Array {
 }
 
 /** A BIT STRING of named bits: bit n of the result is named bit n. */
-export function readNamedBits(reader: DerReader): number {
-  const element = reader.next(Tag.bitString)
+export function readNamedBits(reader: DerReader, tag: number = Tag.bitString): number {
+  const element = reader.next(tag)
   const content = reader.contentOf(element)
   const unused = content[0]
   if (unused === undefined || unused > 7 || (content.length === 1 && unused !== 0)) {

@@ -1,5 +1,6 @@
 /** One process at a time changes a CA directory: two that count crlNumber would lose a revocation. */
-import { open, readFile, rm, stat } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { link, open, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Clock } from '../core/clock.ts'
@@ -11,6 +12,8 @@ const PATIENCE_MS = 15_000
 const RETRY_MS = 50
 /** No work in a directory takes this long: the process is gone, perhaps with its container. */
 const ABANDONED_MS = 10 * 60_000
+/** Removing an abandoned lock takes milliseconds; who has not finished by then is gone too. */
+const BREAKING_MS = 10_000
 
 /** Locks of this process; a lock with our process id that is not among them is another life's. */
 const held = new Set<string>()
@@ -29,10 +32,7 @@ export async function withDirectoryLock<T>(
   const path = join(directory, LOCK_FILE)
   const deadline = clock.monotonic() + PATIENCE_MS
   while (!(await take(path))) {
-    if (await isAbandoned(path, clock.now())) {
-      await rm(path, { force: true })
-      continue
-    }
+    if ((await isAbandoned(path, clock.now())) && (await breakLock(path, clock.now()))) continue
     if (clock.monotonic() >= deadline) {
       const holder = await readFile(path, 'utf8').catch(() => 'unknown')
       const text = `${path} is held by ${holder}; if that process is gone, remove the file`
@@ -49,15 +49,55 @@ export async function withDirectoryLock<T>(
   }
 }
 
+/** Whole from the first moment on: a process that ends half-way leaves no lock without a holder. */
 async function take(path: string): Promise<boolean> {
+  const holder = `${process.pid} ${hostname()}`
+  const aside = `${path}.${randomUUID()}`
+  try {
+    await writeFile(aside, holder, { mode: 0o600, flag: 'wx' })
+    await link(aside, path)
+    return true
+  } catch (err) {
+    if (codeOf(err) === 'EEXIST') return false
+    // No hard links here (FAT, some container mounts).
+    if (['EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK'].includes(codeOf(err) ?? '')) {
+      return await takeWithoutLink(path, holder)
+    }
+    throw err
+  } finally {
+    await rm(aside, { force: true })
+  }
+}
+
+async function takeWithoutLink(path: string, holder: string): Promise<boolean> {
   try {
     const handle = await open(path, 'wx', 0o600)
-    await handle.writeFile(`${process.pid} ${hostname()}`)
+    await handle.writeFile(holder)
     await handle.close()
     return true
   } catch (err) {
     if (codeOf(err) === 'EEXIST') return false
     throw err
+  }
+}
+
+/**
+ * One at a time, and after a second look: of two that found the same abandoned lock, the slower
+ * would otherwise remove the new one of the faster.
+ */
+async function breakLock(path: string, now: number): Promise<boolean> {
+  const breaking = `${path}.breaking`
+  if (!(await take(breaking))) {
+    const since = await stat(breaking).catch(() => undefined)
+    if (since !== undefined && now - since.mtimeMs > BREAKING_MS)
+      await rm(breaking, { force: true })
+    return false
+  }
+  try {
+    if (await isAbandoned(path, now)) await rm(path, { force: true })
+    return true
+  } finally {
+    await rm(breaking, { force: true })
   }
 }
 

@@ -6,7 +6,7 @@ export type CrlRejection =
   | 'crl_unreadable'
   /** Not a complete DER or PEM CRL. */
   | 'crl_malformed'
-  /** Delta, indirect, partitioned, an unknown critical extension, a weak or unknown algorithm. */
+  /** Indirect, partitioned, a delta alone, an unknown extension or algorithm: left out of its file. */
   | 'crl_unsupported'
   /** None of the configured CAs has this name. */
   | 'crl_issuer_unknown'
@@ -17,6 +17,8 @@ export type CrlRejection =
   | 'crl_not_yet_valid'
   /** A newer list of this CA is in force. */
   | 'crl_older'
+  /** The file has no usable list any more of a CA it had one of. */
+  | 'crl_list_missing'
   /** No crlNumber although one is required. */
   | 'crl_number_missing'
   | 'crl_too_large'
@@ -32,6 +34,25 @@ export class CrlRejected extends OperationalError {
   }
 }
 
+export type PinRejection =
+  | 'pin_unreadable'
+  /** Not exactly one complete PEM certificate. */
+  | 'pin_malformed'
+  /** A file or directory whose name cannot be that of a tenant or a device. */
+  | 'pin_name_invalid'
+  /** One certificate filed under several devices. */
+  | 'pin_ambiguous'
+  | 'pin_too_many'
+
+/** A file that pins nothing; the others do. */
+export class PinRejected extends OperationalError {
+  declare readonly code: PinRejection
+
+  constructor(code: PinRejection, message: string, options?: ErrorOptions) {
+    super(code, message, options)
+  }
+}
+
 export type CertificateRejection =
   | 'certificate_unreadable'
   | 'certificate_malformed'
@@ -39,6 +60,7 @@ export type CertificateRejection =
   | 'certificate_expired'
   | 'certificate_not_yet_valid'
   | 'certificate_ca_missing'
+  | 'dh_parameters_invalid'
 
 /** Certificate, key or CA files that cannot be served with; the ones in use stay. */
 export class CertificateRejected extends OperationalError {
@@ -59,6 +81,8 @@ export type AuthorityRefusal =
   | 'authority_request_invalid'
   | 'authority_certificate_unknown'
   | 'authority_file_exists'
+  /** An encrypted key, and no passphrase, or not the right one. */
+  | 'authority_passphrase_refused'
 
 /** The device CA cannot do what it was asked. */
 export class AuthorityError extends OperationalError {

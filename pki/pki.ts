@@ -9,6 +9,7 @@ import type { Metrics } from '../core/metrics.ts'
 import type { RevocationPolicy } from './chain.ts'
 import { type CrlFileStatus, CrlSources } from './crl-sources.ts'
 import { CrlStore } from './crl-store.ts'
+import { PinnedCertificates } from './pinned-certificates.ts'
 import type { AwaitedAdmission } from './rotation/awaited-admission.ts'
 import { ListenerCertificates } from './rotation/listener-certificates.ts'
 import type { ServerCertificate } from './server-certificate.ts'
@@ -17,7 +18,12 @@ import type { TrustSet } from './trust.ts'
 export interface PkiListener {
   readonly name: string
   readonly tls: Pick<TlsConfig, 'certfile' | 'keyfile' | 'cafile' | 'crlfile'> &
-    Partial<Pick<TlsConfig, 'minVersion' | 'ciphers'>> & {
+    Partial<
+      Pick<
+        TlsConfig,
+        'capath' | 'dhparamfile' | 'ignoreCertificateDates' | 'minVersion' | 'ciphers'
+      >
+    > & {
       /** See server-certificate.ts. */
       readonly deviceCafile?: string | undefined
     }
@@ -25,11 +31,9 @@ export interface PkiListener {
 
 export interface PkiOptions {
   readonly listeners: readonly PkiListener[]
-  readonly revocation: RevocationConfig &
-    Pick<RevocationPolicy, 'intermediatesWithoutCrl'> & {
-      /** Refuse CRLs without crlNumber. Default false. */
-      readonly requireCrlNumber?: boolean
-    }
+  readonly revocation: RevocationConfig
+  /** Directory of pinned certificates (pins.ts). Absent: nobody is let in by a pin. */
+  readonly pinnedCertificates?: string | undefined
   /** Absent: what changed on disk is put in force at once. */
   readonly rotation?: RotationConfig | undefined
   /** Where a listener can be reached now, for a handshake after a swap; undefined: it is closed. */
@@ -83,15 +87,29 @@ function rotationAtOnce(pollMs = 2000): RotationConfig {
 export async function createPki(options: PkiOptions): Promise<Pki> {
   const { listeners, revocation, clock, log, metrics, settleMs, pollMs } = options
   const requireNumber = revocation.requireCrlNumber ?? false
+  const { whenStale, withoutCrl, intermediatesWithoutCrl = 'accept' } = revocation
+  const policy: RevocationPolicy = { whenStale, withoutCrl, intermediatesWithoutCrl }
   const store = new CrlStore({ clock, authorities: [], requireNumber })
   const served = new Map<string, ListenerCertificates>()
+  const directory = options.pinnedCertificates
+  const pins =
+    directory === undefined
+      ? undefined
+      : await PinnedCertificates.open({
+          directory,
+          clock,
+          log,
+          metrics,
+          ...(settleMs === undefined ? {} : { settleMs }),
+          ...(pollMs === undefined ? {} : { pollMs }),
+        })
   let pki: Pki | undefined
   for (const { name, tls } of listeners) {
     const each = await ListenerCertificates.open({
       name,
       tls,
       rotation: options.rotation ?? rotationAtOnce(pollMs),
-      chain: { store, policy: revocation },
+      chain: { store, policy, pins },
       clock,
       log,
       metrics,
@@ -113,8 +131,9 @@ export async function createPki(options: PkiOptions): Promise<Pki> {
     ...(settleMs === undefined ? {} : { settleMs }),
     ...(pollMs === undefined ? {} : { pollMs }),
   })
-  pki = new Pki(served, store, sources)
+  pki = new Pki({ served, store, sources, policy, pins })
   for (const each of served.values()) await each.follow()
+  pins?.follow()
   return pki
 }
 
@@ -122,21 +141,30 @@ function authoritiesOf(served: Iterable<ListenerCertificates>): Uint8Array[] {
   return [...served].flatMap(({ trust }) => [...(trust?.encodings ?? [])])
 }
 
+interface PkiParts {
+  readonly served: ReadonlyMap<string, ListenerCertificates>
+  readonly store: CrlStore
+  readonly sources: CrlSources
+  readonly policy: RevocationPolicy
+  readonly pins: PinnedCertificates | undefined
+}
+
 export class Pki {
   /** Lists in force, for readiness and administration. */
   readonly crls: CrlStore
   readonly #served: ReadonlyMap<string, ListenerCertificates>
   readonly #sources: CrlSources
+  readonly #policy: RevocationPolicy
+  readonly #pins: PinnedCertificates | undefined
   readonly #listeners = new Set<Partial<PkiEvents>>()
 
-  constructor(
-    served: ReadonlyMap<string, ListenerCertificates>,
-    store: CrlStore,
-    sources: CrlSources,
-  ) {
+  constructor({ served, store, sources, policy, pins }: PkiParts) {
     this.#served = served
     this.crls = store
     this.#sources = sources
+    this.#policy = policy
+    this.#pins = pins
+    pins?.onNews(() => this.#emit((listener) => listener.revocation?.()))
     store.onNews(() => this.#emit((listener) => listener.revocation?.()))
     sources.onStatus((status) => this.#emit((listener) => listener.readiness?.(status)))
   }
@@ -185,6 +213,18 @@ export class Pki {
     return () => this.#listeners.delete(events)
   }
 
+  /** Other policies from now on, also for certificates that are connected: they are asked about. */
+  replaceRevocation(revocation: RevocationConfig): void {
+    const { whenMissing, whenStale, withoutCrl, requireCrlNumber } = revocation
+    const { intermediatesWithoutCrl = 'accept' } = revocation
+    const before = JSON.stringify(this.#policy)
+    Object.assign(this.#policy, { whenStale, withoutCrl, intermediatesWithoutCrl })
+    this.#sources.replaceWhenMissing(whenMissing)
+    this.crls.requireNumbers(requireCrlNumber ?? false)
+    if (before === JSON.stringify(this.#policy)) return
+    this.#emit((listener) => listener.revocation?.())
+  }
+
   /**
    * Reads every file again, as on SIGHUP: what changed is in force when this settles. Never rejects;
    * what was refused is in `problems`.
@@ -192,11 +232,13 @@ export class Pki {
   async reload(): Promise<void> {
     for (const each of this.#served.values()) await each.reload()
     await this.#sources.reload()
+    await this.#pins?.reload()
   }
 
   close(): void {
     for (const each of this.#served.values()) each.close()
     this.#sources.close()
+    this.#pins?.close()
   }
 
   /** Called by a listener's rotation; what throws here before anything changed keeps the old. */

@@ -4,6 +4,9 @@
  * serials of 20 octets take 28 MB and one look-up well under a microsecond.
  */
 import type { SerialNumber } from '../core/names.ts'
+import { MAX_SERIAL_OCTETS, unsignedForm } from './serial-number.ts'
+
+export { MAX_SERIAL_OCTETS } from './serial-number.ts'
 
 /** What crosses from the worker; made by `SerialCollector.finish`. */
 export interface SerialTable {
@@ -15,15 +18,14 @@ export interface SerialTable {
   readonly slots: Uint32Array<ArrayBuffer>
 }
 
-/** Octets of the longest serial taken: RFC 5280 §4.1.2.2 has 20, some authorities exceed it. */
-export const MAX_SERIAL_OCTETS = 64
-
 /** Gathers serials from the bytes of a CRL, then builds the table in one go. */
 export class SerialCollector {
   readonly #bytes: Uint8Array
   #bounds = new Uint32Array(1024)
   #count = 0
   #width = 1
+  /** Rows whose number is negative; hardly ever any. */
+  readonly #negative = new Set<number>()
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes
@@ -31,6 +33,10 @@ export class SerialCollector {
 
   /** The content octets of one serial number, by offset. */
   add(start: number, end: number): void {
+    if ((this.#bytes[start] ?? 0) >= 0x80) {
+      this.#negative.add(this.#count)
+      this.#width = MAX_SERIAL_OCTETS + 1
+    }
     let first = start
     while (first < end - 1 && this.#bytes[first] === 0) first++
     if (this.#count * 2 === this.#bounds.length) {
@@ -53,7 +59,7 @@ export class SerialCollector {
       const start = this.#bounds[i * 2] ?? 0
       const end = this.#bounds[i * 2 + 1] ?? 0
       const row = rows * width
-      serials.fill(0, row, row + width)
+      serials.fill(this.#negative.has(i) ? 0xff : 0, row, row + width)
       serials.set(this.#bytes.subarray(start, end), row + width - (end - start))
       const slot = findSlot(serials, width, slots, serials, row)
       if (slots[slot] !== 0) continue
@@ -79,6 +85,12 @@ export class RevokedSerials {
   }
 
   has(serial: SerialNumber): boolean {
+    if (this.#holds(serial)) return true
+    const meant = unsignedForm(serial)
+    return meant !== undefined && this.#holds(meant)
+  }
+
+  #holds(serial: SerialNumber): boolean {
     const { width, slots, serials } = this.#table
     if (serial.length > width * 2) return false
     this.#sought.fill(0)
@@ -148,7 +160,7 @@ function sameOctets(a: Uint8Array, i: number, b: Uint8Array, j: number, length: 
 /** A table of these serial numbers, for lists made in memory. */
 export function tableOf(serials: readonly SerialNumber[]): SerialTable {
   const octets = serials.map((serial) =>
-    Buffer.from(serial.padStart(serial.length + (serial.length % 2), '0'), 'hex'),
+    Buffer.from(`00${serial.padStart(serial.length + (serial.length % 2), '0')}`, 'hex'),
   )
   const collector = new SerialCollector(Buffer.concat(octets))
   let at = 0

@@ -5,11 +5,11 @@
  * cut short), so the checks are made here.
  */
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
 import type { TlsConfig } from '../config/types.ts'
-import { codeOf, messageOf } from '../core/errors.ts'
+import { messageOf } from '../core/errors.ts'
+import { type CaFiles, decidingFiles, namesCas, readCaFiles, readText } from './ca-files.ts'
 import { readCertificate } from './certificate.ts'
+import { checkDhParameters } from './dh-parameters.ts'
 import { CertificateRejected } from './errors.ts'
 import { displayName } from './name.ts'
 import { readCertificates, TrustSet } from './trust.ts'
@@ -23,6 +23,8 @@ export interface ServerCertificate {
   readonly ca: string | undefined
   /** The same CAs, for admission; undefined when there are none. */
   readonly trust: TrustSet | undefined
+  /** DH parameters, PEM; undefined: no DHE ciphers. */
+  readonly dhparam?: string | undefined
   /** Of the leaf; milliseconds since 1970. */
   readonly notAfter: number
   /** SHA-256 of the leaf's DER, lower-case hex. */
@@ -33,14 +35,8 @@ export interface ServerCertificate {
   readonly warnings: readonly string[]
 }
 
-export type ServerCertificateFiles = Pick<TlsConfig, 'certfile' | 'keyfile' | 'cafile'> & {
-  /**
-   * CAs of devices, when `cafile` holds others too: chains that pass none of them are refused.
-   * Undefined: beside a `cafile` named `combined-ca.crt`, what stands in `ca.crt` and not in
-   * `device-ca.crt` is no CA of devices, if both are there; otherwise every CA is.
-   */
-  readonly deviceCafile?: string | undefined
-}
+export type ServerCertificateFiles = Pick<TlsConfig, 'certfile' | 'keyfile' | 'dhparamfile'> &
+  CaFiles
 
 /**
  * @param now milliseconds since 1970
@@ -64,12 +60,12 @@ async function readAndCheck(
   files: ServerCertificateFiles,
   now: number,
 ): Promise<ServerCertificate> {
-  const { certfile, keyfile, cafile } = files
-  const [cert, key, ca, deviceCa] = await Promise.all([
-    read(certfile),
-    read(keyfile),
-    cafile === undefined ? undefined : read(cafile),
-    readDeviceCa(files),
+  const { certfile, keyfile, dhparamfile } = files
+  const [cert, key, dhparam, bundle] = await Promise.all([
+    readText(certfile),
+    readText(keyfile),
+    dhparamfile === undefined ? undefined : readText(dhparamfile),
+    readCaFiles(files),
   ])
   const chain = readCertificates(cert, certfile)
   const [leaf] = chain
@@ -80,64 +76,23 @@ async function readAndCheck(
   checkKey(leaf, readKey(key, keyfile), files)
   const { notBefore, notAfter, subject } = fieldsOf(leaf, certfile)
   checkDates(certfile, { notBefore, notAfter, now })
-  const trust =
-    ca === undefined ? undefined : new TrustSet({ ca, origin: cafile ?? 'cafile', deviceCa })
+  if (dhparamfile !== undefined) checkDhParameters(dhparam ?? '', dhparamfile)
+  const trust = bundle === undefined ? undefined : new TrustSet(bundle)
   const fingerprint = leaf.fingerprint256.replaceAll(':', '').toLowerCase()
-  const warnings = [...chainWarnings(chain, certfile), ...trustWarnings(trust, cafile)]
-  return { key, cert, ca, trust, notAfter, fingerprint, subject: displayName(subject), warnings }
+  const warnings = [
+    ...chainWarnings(chain, certfile),
+    ...(bundle?.warnings ?? []),
+    ...trustWarnings(trust, bundle?.origin),
+  ]
+  const facts = { notAfter, fingerprint, subject: displayName(subject), warnings }
+  return { key, cert, ca: bundle?.ca, trust, dhparam, ...facts }
 }
 
-/** The files whose change calls for reading them again. */
+/** The files whose change calls for reading them again; beside them the members of `capath`. */
 export function filesOf(files: ServerCertificateFiles): string[] {
-  const { certfile, keyfile, cafile, deviceCafile } = files
-  const deciding = deviceCafile === undefined ? partsOf(cafile) : [deviceCafile]
-  return [certfile, keyfile, ...(cafile === undefined ? [] : [cafile]), ...deciding]
-}
-
-/** A usual layout: a bundle for Mosquitto's one cafile, and its parts beside it. */
-function partsOf(cafile: string | undefined): string[] {
-  if (cafile === undefined || basename(cafile) !== 'combined-ca.crt') return []
-  return ['ca.crt', 'device-ca.crt'].map((name) => join(dirname(cafile), name))
-}
-
-/** PEM of the CAs that stand for devices; undefined: all of them do, or they cannot be told apart. */
-async function readDeviceCa({
-  cafile,
-  deviceCafile,
-}: ServerCertificateFiles): Promise<string | undefined> {
-  if (cafile === undefined) return undefined
-  if (deviceCafile !== undefined) return await read(deviceCafile)
-  const [serverCa, deviceCa] = await Promise.all(partsOf(cafile).map(readIfThere))
-  if (serverCa === undefined || deviceCa === undefined) return undefined
-  // All but the server's: an older device CA may still stand in the bundle.
-  const [servers, devices] = [setOf(serverCa, cafile), setOf(deviceCa, cafile)]
-  return readCertificates(await read(cafile), cafile)
-    .filter(({ fingerprint256 }) => devices.has(fingerprint256) || !servers.has(fingerprint256))
-    .map((certificate) => certificate.toString())
-    .join('')
-}
-
-function setOf(pem: string, origin: string): Set<string> {
-  const certificates = readCertificates(pem, `a part of ${origin}`)
-  return new Set(certificates.map(({ fingerprint256 }) => fingerprint256))
-}
-
-async function readIfThere(file: string): Promise<string | undefined> {
-  try {
-    return await read(file)
-  } catch (err) {
-    if (err instanceof CertificateRejected && codeOf(err.cause) === 'ENOENT') return undefined
-    throw err
-  }
-}
-
-async function read(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'latin1')
-  } catch (err) {
-    const text = `${file}: expected a readable file, found ${messageOf(err)}`
-    throw new CertificateRejected('certificate_unreadable', text, { cause: err })
-  }
+  const { certfile, keyfile, cafile, dhparamfile } = files
+  const optional = [cafile, dhparamfile].filter((file) => file !== undefined)
+  return [certfile, keyfile, ...optional, ...(namesCas(files) ? decidingFiles(files) : [])]
 }
 
 function readKey(pem: string, keyfile: string): KeyObject {
@@ -193,10 +148,10 @@ function chainWarnings(chain: readonly X509Certificate[], certfile: string): str
   return [`${certfile}: certificate ${unordered + 2} did not issue certificate ${unordered + 1}`]
 }
 
-function trustWarnings(trust: TrustSet | undefined, cafile: string | undefined): string[] {
+function trustWarnings(trust: TrustSet | undefined, origin: string | undefined): string[] {
   const { ignored = [], rootless = [] } = trust ?? {}
   return [
-    ...ignored.map((name) => `${cafile}: ${name} is not a CA and is not used`),
-    ...rootless.map((name) => `${cafile}: the issuer of ${name} is missing, OpenSSL needs it too`),
+    ...ignored.map((name) => `${origin}: ${name} is not a CA and is not used`),
+    ...rootless.map((name) => `${origin}: the issuer of ${name} is missing, OpenSSL needs it too`),
   ]
 }

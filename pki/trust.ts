@@ -5,7 +5,8 @@
 import { X509Certificate } from 'node:crypto'
 import { messageOf } from '../core/errors.ts'
 import type { IssuerKey } from '../core/names.ts'
-import { type CertificateFields, KeyUsage, readCertificate } from './certificate.ts'
+import { type CertificateFields, readCertificate } from './certificate.ts'
+import { isCrlSigner, isIssuedBy, mayIssue } from './crl-signer.ts'
 import { CertificateRejected } from './errors.ts'
 import { comparableName, displayName } from './name.ts'
 import { readPem } from './pem.ts'
@@ -57,6 +58,8 @@ export class TrustSet {
   readonly authorities: readonly TrustedCa[]
   /** Equal for sets of the same certificates with the same CAs for devices. */
   readonly identity: string
+  /** Certificates that sign the CRLs of an authority in its place. */
+  readonly crlSigners: readonly TrustedCa[]
   /** What stands in the bundle and can issue nothing, for a warning. */
   readonly ignored: readonly string[]
   /** CAs whose issuer is not in the bundle: OpenSSL refuses chains that do not reach a root. */
@@ -70,12 +73,16 @@ export class TrustSet {
   constructor({ ca, origin, deviceCa }: TrustSources) {
     const all = readCertificates(ca, origin).map((certificate) => readCa(certificate, origin))
     this.authorities = all.filter(({ fields }) => mayIssue(fields))
-    this.ignored = all.filter(({ fields }) => !mayIssue(fields)).map(({ name }) => name)
     if (this.authorities.length === 0) {
       const text = `${origin}: expected at least one CA certificate, found ${all.length} others`
       throw new CertificateRejected('certificate_ca_missing', text)
     }
     this.#bySubject = group(this.authorities)
+    this.crlSigners = all.filter(
+      ({ fields }) => isCrlSigner(fields) && this.#bySubject.has(comparableName(fields.subject)),
+    )
+    const known = new Set([...this.authorities, ...this.crlSigners])
+    this.ignored = all.filter((each) => !known.has(each)).map(({ name }) => name)
     this.rootless = this.authorities
       .filter(({ certificate, fields }) => this.#issuersOf(certificate, fields).length === 0)
       .map(({ name }) => name)
@@ -93,9 +100,9 @@ export class TrustSet {
     }
   }
 
-  /** DER of each CA: whose CRLs count. */
+  /** DER of each CA, and of each certificate that signs the CRLs of one: whose CRLs count. */
   get encodings(): readonly Uint8Array[] {
-    return this.authorities.map(({ certificate }) => certificate.raw)
+    return [...this.authorities, ...this.crlSigners].map(({ certificate }) => certificate.raw)
   }
 
   /** The paths above a CA of this key; none when it is not (or no longer) trusted for devices. */
@@ -162,19 +169,6 @@ function readCa(certificate: X509Certificate, origin: string): TrustedCa {
   } catch (err) {
     const text = `${origin}: expected certificates in DER: ${messageOf(err)}`
     throw new CertificateRejected('certificate_malformed', text, { cause: err })
-  }
-}
-
-function mayIssue({ isCa, keyUsage }: CertificateFields): boolean {
-  return isCa && (keyUsage === undefined || (keyUsage & KeyUsage.keyCertSign) !== 0)
-}
-
-/** By name, key identifier and signature: a CA of the same name and another key is none. */
-function isIssuedBy(certificate: X509Certificate, ca: X509Certificate): boolean {
-  try {
-    return certificate.checkIssued(ca) && certificate.verify(ca.publicKey)
-  } catch {
-    return false
   }
 }
 

@@ -1,4 +1,4 @@
-/** `midge explain`: what the access rules say about one client and one topic, and which line says it. */
+/** What the access rules say about one client and one topic, and which line says it. */
 import { readFileSync } from 'node:fs'
 import {
   compileAcl,
@@ -10,11 +10,13 @@ import {
   type Decision,
   type Identity,
 } from '../broker/index.ts'
-import { diskFiles, EXIT, loadConfig, parseAclFile, parsePasswordFile } from '../config/index.ts'
-import type { Environment, ExplainCommand } from '../config/index.ts'
+import { parseAclFile, parsePasswordFile } from '../config/index.ts'
+import type { ExplainCommand } from '../config/index.ts'
 import type { Config, ListenerConfig } from '../config/types.ts'
-import { messageOf, OperationalError } from '../core/errors.ts'
+import { OperationalError } from '../core/errors.ts'
+import { accessProblem } from '../core/file-access.ts'
 import { issuerKey, serialNumber } from '../core/names.ts'
+import type { JudgedCertificate } from './explain-certificate.ts'
 
 export interface Explanation {
   /** One line for each listener asked about. */
@@ -23,17 +25,11 @@ export interface Explanation {
   readonly allowed: boolean
 }
 
-/** @returns the exit code: 0 when allowed on every listener asked about, else 1 */
-export function runExplain(
-  question: ExplainCommand,
-  environment: Environment,
-  write: (text: string) => void,
-): number {
-  const { config } = loadConfig({ file: question.file, ports: [], environment, files: diskFiles })
-  const { lines, allowed } = explain(question, config)
-  write(lines.map((line) => `${line}\n`).join(''))
-  return allowed ? EXIT.ok : 1
-}
+/** Who, what, and where. */
+export type Question = Pick<
+  ExplainCommand,
+  'identity' | 'access' | 'topic' | 'listener' | 'clientId'
+>
 
 interface Answer {
   readonly allowed: boolean
@@ -46,7 +42,11 @@ interface Answer {
  *
  * @throws OperationalError NO_SUCH_LISTENER, FILE_UNREADABLE; ConfigErrors of a bad file
  */
-export function explain(question: ExplainCommand, config: Config): Explanation {
+export function explain(
+  question: Question,
+  config: Config,
+  judged?: ReadonlyMap<string, JudgedCertificate>,
+): Explanation {
   const { listener: wanted } = question
   const listeners = config.listeners.filter(({ name }) => wanted === undefined || name === wanted)
   if (listeners.length === 0) {
@@ -58,7 +58,8 @@ export function explain(question: ExplainCommand, config: Config): Explanation {
   }
   const answers = listeners.map((listener) => ({
     listener,
-    ...answerOf(question, listener, config.tenancy),
+    ...(refusalBy(judged?.get(listener.name), listener, question.identity) ??
+      answerOf(question, listener, config.tenancy)),
   }))
   return {
     lines: answers.map(
@@ -69,7 +70,21 @@ export function explain(question: ExplainCommand, config: Config): Explanation {
   }
 }
 
-function answerOf(question: ExplainCommand, listener: ListenerConfig, tenancy: boolean): Answer {
+/** Undefined: no certificate was judged here, or it is admitted under this name. */
+function refusalBy(
+  judged: JudgedCertificate | undefined,
+  { name, tls }: ListenerConfig,
+  identity: string,
+): Answer | undefined {
+  if (judged === undefined) return undefined
+  if (!judged.admitted) return { allowed: false, because: `cannot connect: ${judged.text}` }
+  const { commonName } = judged
+  if (tls?.useIdentityAsUsername !== true || commonName === identity) return undefined
+  const because = `cannot connect as ${identity}: on ${name} the certificate says ${commonName}`
+  return { allowed: false, because }
+}
+
+function answerOf(question: Question, listener: ListenerConfig, tenancy: boolean): Answer {
   const { aclFile, accountAccess, mountPoint = '', useUsernameAsClientId } = listener
   const found = admitted(question.identity, listener, tenancy)
   if ('refused' in found) return { allowed: false, because: `cannot connect: ${found.refused}` }
@@ -152,8 +167,12 @@ function read(file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (err) {
-    throw new OperationalError('FILE_UNREADABLE', `cannot read ${file}: ${messageOf(err)}`, {
-      cause: err,
-    })
+    throw new OperationalError(
+      'FILE_UNREADABLE',
+      `cannot read ${file}: ${accessProblem(file, err)}`,
+      {
+        cause: err,
+      },
+    )
   }
 }

@@ -7,7 +7,7 @@ import { hashPassword } from '../config/index.ts'
 import type { Clock } from '../core/clock.ts'
 import { OperationalError, codeOf, messageOf } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
-import { Authority, writeFileAtomically } from '../pki/index.ts'
+import { Authority, type PassphraseSource, writeFileAtomically } from '../pki/index.ts'
 
 export const SERVICE_ACCOUNT = 'service_pulse'
 export const EXAMPLE_TENANT = 'acme'
@@ -24,11 +24,15 @@ export interface NewcomerFiles {
   readonly device: { readonly certificate: string; readonly key: string }
 }
 
-/** @throws OperationalError `DATA_DIRECTORY_UNUSABLE` naming the directory and what to do */
+/**
+ * @param passphrase of encrypted keys of CAs
+ * @throws OperationalError `DATA_DIRECTORY_UNUSABLE` naming the directory and what to do
+ */
 export async function prepareFiles(
   directory: string,
   clock: Clock,
   log: Log,
+  passphrase?: PassphraseSource,
 ): Promise<NewcomerFiles> {
   const dataDirectory = resolve(directory)
   const certificates = join(dataDirectory, 'certs')
@@ -38,7 +42,11 @@ export async function prepareFiles(
     throw unusable(dataDirectory, err)
   }
   try {
-    const authority = await Authority.open(certificates, { clock, hostNames: [hostname()] })
+    const authority = await Authority.open(certificates, {
+      clock,
+      hostNames: [hostname()],
+      passphrase,
+    })
     for (const change of authority.changes) log.info({ event: 'authority.changed', change }, change)
     const passwordFile = join(dataDirectory, 'passwd')
     const newPassword = await makePasswordFile(passwordFile)
@@ -106,7 +114,8 @@ async function exists(file: string): Promise<boolean> {
   }
 }
 
-function unusable(directory: string, err: unknown): OperationalError {
+/** With what to do about it. */
+export function unusable(directory: string, err: unknown): OperationalError {
   return new OperationalError(
     'DATA_DIRECTORY_UNUSABLE',
     `cannot write below the data directory ${directory} (${messageOf(err)}): make it writable for this user, or choose another with --data DIR or MIDGE_DATA`,

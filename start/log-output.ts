@@ -5,6 +5,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
 import type { LogConfig, MosquittoLogConfig } from '../config/types.ts'
 import { messageOf } from '../core/errors.ts'
+import { missingPermission } from '../core/file-access.ts'
 import {
   LOG_TOPICS,
   mosquittoLines,
@@ -62,15 +63,16 @@ export class LogOutput {
   }
 
   #deliver(line: MosquittoLine, record: LogRecord, config: MosquittoLogConfig): void {
-    const text = `${stamp(record, config)}${line.text}\n`
+    const stamped = `${stamp(record, config)}${line.text}`
+    const text = `${stamped}\n`
     for (const to of config.destinations) {
       if (to === 'stdout' || to === 'stderr') this.#streams[to].write(text)
-      else if (to === 'topic') this.#toTopic(line)
+      else if (to === 'topic') this.#toTopic(line.type, stamped)
       else this.#toFile(text)
     }
   }
 
-  #toTopic({ type, text }: MosquittoLine): void {
+  #toTopic(type: MosquittoLine['type'], text: string): void {
     const level = LOG_TOPICS.get(type)
     // What publishing logs itself would come back here without end.
     if (level === undefined || this.#isPublishing) return
@@ -92,15 +94,24 @@ export class LogOutput {
     }
   }
 
-  /** As in Mosquitto a log file that cannot be opened is told about, and the broker runs. */
+  /**
+   * As in Mosquitto a log file that cannot be opened is told about, and the broker runs; one that is
+   * open already is written on, also under another name (logrotate, and no right to make a new one).
+   */
   #openFile(): void {
-    this.close()
     const path = this.#config.mosquitto?.file
-    if (path === undefined) return
+    if (path === undefined) {
+      this.close()
+      return
+    }
     try {
-      this.#file = openSync(path, 'a', 0o640)
+      const opened = openSync(path, 'a', 0o640)
+      this.close()
+      this.#file = opened
     } catch (err) {
-      this.#streams.stderr.write(`Error: Unable to open log file ${path}: ${messageOf(err)}\n`)
+      const kept = this.#file === undefined ? '' : '; the old one is written on'
+      const why = `${messageOf(err)}${missingPermission(path, err)}`
+      this.#streams.stderr.write(`Error: Unable to open log file ${path}: ${why}${kept}\n`)
     }
   }
 }

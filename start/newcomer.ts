@@ -6,6 +6,7 @@ import type { Config } from '../config/types.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import type { Ingest } from '../ingest/index.ts'
+import type { PassphraseSource } from '../pki/index.ts'
 import { DEMO_SITE, rowLine, runDemo } from './demo.ts'
 import { registrationOf } from './enrolment.ts'
 import {
@@ -30,6 +31,10 @@ export interface NewcomerOptions {
     readonly isTTY?: boolean
     readonly columns?: number
   }
+  /** Takes TLS secrets, line by line. */
+  readonly keylog?: ((line: Buffer) => void) | undefined
+  /** Of encrypted keys of CAs. */
+  readonly caPassphrase?: PassphraseSource | undefined
 }
 
 export interface Newcomer {
@@ -56,14 +61,22 @@ export async function startNewcomer(options: NewcomerOptions): Promise<Newcomer>
       `First start: making certificates and a PostgreSQL cluster in ${directory} …\n`,
     )
   }
-  const files = await prepareFiles(directory, clock, log)
+  const files = await prepareFiles(directory, clock, log, options.caPassphrase)
   const enrol = async (ingest: Ingest): Promise<void> => {
     if (!isOurs(config)) return
     const pem = await readFile(files.device.certificate, 'utf8')
     const device = registrationOf(EXAMPLE_TENANT, EXAMPLE_DEVICE, EXAMPLE_SITE, pem)
     await ingest.registerDevice(device)
   }
-  const app = await App.start({ config, clock, log, version, enrol })
+  const app = await App.start({
+    config,
+    clock,
+    log,
+    version,
+    enrol,
+    keylog: options.keylog,
+    caPassphrase: options.caPassphrase,
+  })
   const stopRenewing = clock.every(RENEW_EVERY_MS, () => {
     files.authority.renewDue().then(
       (changes) =>

@@ -1,4 +1,5 @@
 /** `midge quarantine …`: rejected messages listed, shown, tried again, discarded. */
+import { userInfo } from 'node:os'
 import type { Environment } from '../config/index.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { silentLog } from '../core/log.ts'
@@ -21,6 +22,8 @@ interface Surroundings {
   readonly stdout: { write(text: string): unknown }
   readonly stderr: { write(text: string): unknown }
   readonly clock: Clock
+  /** Who types this; `audit_log` names them. */
+  readonly user: string
 }
 
 /** @returns the exit code: 1 when a message named was not there, or stays refused */
@@ -31,6 +34,7 @@ export async function runQuarantine(
     stdout: process.stdout,
     stderr: process.stderr,
     clock: systemClock,
+    user: userName(),
   },
 ): Promise<number> {
   const command = parseQuarantine(args, around.clock.now())
@@ -44,6 +48,8 @@ export async function runQuarantine(
     log: silentLog,
     metrics: createMetrics(),
     random: Math.random,
+    operator: around.user,
+    warn: onceEach((text) => void around.stderr.write(`midge: ${printable(text)}\n`)),
   })
   try {
     return (await perform(command, quarantine, around)) ? 0 : 1
@@ -123,4 +129,23 @@ const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 /** What devices wrote must not command the terminal: controls and marks of direction as `\u{…}`. */
 function printable(text: string): string {
   return text.replace(UNPRINTABLE, (mark) => `\\u{${(mark.codePointAt(0) ?? 0).toString(16)}}`)
+}
+
+/** The same words are said once, however many messages they are true of. */
+function onceEach(say: (text: string) => void): (text: string) => void {
+  const said = new Set<string>()
+  return (text) => {
+    if (said.has(text)) return
+    said.add(text)
+    say(text)
+  }
+}
+
+/** A container may run as a user that its passwd does not know. */
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return `uid ${process.getuid?.() ?? 'unknown'}`
+  }
 }

@@ -1,18 +1,17 @@
-/** Runs a broker until a signal ends it. */
+/** A start with mosquitto.conf, or with Mosquitto's defaults, until a signal ends it. */
 import { App } from '../app/index.ts'
-import { diskFiles, loadConfig, newcomerConfig, newcomerWarnings } from '../config/index.ts'
+import { diskFiles, loadConfig } from '../config/index.ts'
 import type { Config } from '../config/types.ts'
-import type { LoadedConfig, StartCommand, Verbosity } from '../config/index.ts'
+import type { LoadedConfig, StartCommand } from '../config/index.ts'
 import { systemClock } from '../core/clock.ts'
 import { createLog, type Log } from '../core/log.ts'
+import { caPassphraseIn } from '../pki/index.ts'
 import { LogOutput } from './log-output.ts'
-import { demonstrate, startNewcomer } from './newcomer.ts'
+import { umaskOf } from './privileges.ts'
 import { openKeylog, removePidFile, startInBackground, writePidFile } from './process-file.ts'
-import { reloadConfig } from './reload.ts'
-import { removeRunFile, writeRunFile } from './run-file.ts'
-
-/** A stop that takes longer than this ends anyway: something hangs. */
-const STOP_DEADLINE_MS = 25_000
+import { Reload } from './reload.ts'
+import { ended, listenToSignals, tellOnRequest } from './signals.ts'
+import { absentFiles, plannedChange } from './user-change.ts'
 
 /** Starts as Mosquitto would. @returns the exit code */
 export async function runMosquitto(command: StartCommand, version: string): Promise<number> {
@@ -23,7 +22,6 @@ export async function runMosquitto(command: StartCommand, version: string): Prom
       environment: process.env,
       files: diskFiles,
       verbosity: command.verbosity,
-      asRoot: process.getuid?.() === 0,
     })
   const { config, warnings, included } = load()
   if (command.testConfig) {
@@ -37,6 +35,9 @@ export async function runMosquitto(command: StartCommand, version: string): Prom
     startInBackground(process.argv)
     return 0
   }
+  const umask = umaskOf(process.env)
+  if (umask !== undefined) process.umask(umask)
+  const absent = absentFiles(config)
   const output = new LogOutput(config.log, process)
   const log = logOf(config, output)
   for (const file of included) {
@@ -52,9 +53,11 @@ export async function runMosquitto(command: StartCommand, version: string): Prom
   const { pidFile } = config
   if (pidFile !== undefined) await writePidFile(pidFile, process.pid)
   try {
-    await serve({ command, config, load, log, output, version })
+    const sources = [command.file, ...included].filter((file) => file !== undefined)
+    await serve({ command, config, load, log, output, version, sources, absent })
   } finally {
-    if (pidFile !== undefined) await removePidFile(pidFile)
+    const left = pidFile === undefined ? undefined : await removePidFile(pidFile)
+    if (left !== undefined) log.warn({ event: 'pidFile.left' }, left)
     log.info({ event: 'midge.ended' }, `midge version ${version} terminating`)
     output.close()
   }
@@ -68,134 +71,53 @@ interface Serving {
   readonly log: Log
   readonly output: LogOutput
   readonly version: string
+  /** The configuration files. */
+  readonly sources: readonly string[]
+  /** Files the start makes because they were not there. */
+  readonly absent: readonly string[]
 }
 
-async function serve({ command, config, load, log, output, version }: Serving): Promise<void> {
+async function serve(serving: Serving): Promise<void> {
+  const { command, config, load, log, output, version, sources, absent } = serving
   const { tlsKeylog } = command
+  const change = plannedChange({ config, environment: process.env, sources, absent, log })
   const keylog = tlsKeylog === undefined ? undefined : openKeylog(tlsKeylog)
   const signals = listenToSignals(log)
-  const app = await App.start({ config, clock: systemClock, log, version, keylog })
+  const caPassphrase = caPassphraseIn(process.env)
+  const app = await App.start({
+    config,
+    clock: systemClock,
+    log,
+    version,
+    keylog,
+    caPassphrase,
+  })
+  try {
+    change?.carryOut(app.waiting)
+  } catch (err) {
+    await ended(app.stop(), log)
+    throw err
+  }
   output.publishBy((topic, text) =>
     app.broker.publish({ topic, payload: Buffer.from(text), qos: 2, retain: false }),
   )
   log.info({ event: 'midge.running' }, `midge version ${version} running`)
-  let inForce = config
-  signals.onReload(async () => {
-    const replaceLog = (to: Config['log']): void => output.replace(to)
-    inForce = reloadConfig({ log, config: inForce, load, replaceLog })
-    await app.reload()
-  })
-  tellOnRequest(app, log)
+  const replaceLog = (to: Config['log']): void => {
+    output.replace(to)
+    app.broker.replaceLog(to)
+  }
+  const { metrics } = app
+  const reload = new Reload({ log, config, metrics, load, replaceLog, app })
+  signals.onReload(() => reload.run())
+  tellOnRequest(app, (fields, text) => log.info(fields, text))
   await signals.stopped
   output.publishBy(undefined)
   await ended(app.stop(), log)
 }
 
-/** SIGUSR1 and SIGUSR2, which would otherwise end the process (and SIGUSR1 open Node's debugger). */
-function tellOnRequest(app: App, log: Log): void {
-  process.on('SIGUSR1', () => {
-    const text = 'SIGUSR1: sessions, queued and retained messages live in memory: nothing to write'
-    log.info({ event: 'signal.received', signal: 'SIGUSR1' }, text)
-  })
-  process.on('SIGUSR2', () => {
-    const counts = app.broker.counts()
-    const { connections, sessions, subscriptions, sharedSubscriptions, queuedMessages } = counts
-    const text = `SIGUSR2: ${connections} connections, ${sessions} sessions, ${subscriptions} subscriptions (${sharedSubscriptions} shared), ${queuedMessages} queued and ${counts.retainedMessages} retained messages`
-    log.info({ event: 'signal.received', signal: 'SIGUSR2', counts }, text)
-  })
-}
-
-export interface NewcomerRun {
-  readonly data: string | undefined
-  readonly verbosity: Verbosity
-  readonly demo: { readonly devices: number; readonly rate: number } | undefined
-}
-
-/** Starts without a configuration file, with or without simulated devices. @returns the exit code */
-export async function runNewcomer(run: NewcomerRun, version: string): Promise<number> {
-  const environment = process.env
-  const config = newcomerConfig({
-    dataDirectory: run.data,
-    environment,
-    // The screen tells what a newcomer wants to know; the log only what goes wrong, unless asked.
-    verbosity: run.verbosity,
-  })
-  const quiet = run.verbosity === 'normal' && environment['MIDGE_LOG_LEVEL'] === undefined
-  const log = logOf(quiet ? { ...config, log: { ...config.log, level: 'warn' } } : config)
-  for (const { place, problem } of newcomerWarnings(environment)) {
-    log.warn({ event: 'config.odd', ...place }, problem)
-  }
-  const options = {
-    config,
-    clock: systemClock,
-    log,
-    version,
-    workingDirectory: process.cwd(),
-    terminal: process.stdout,
-  }
-  const signals = listenToSignals(log)
-  const newcomer = await startNewcomer(options)
-  signals.onReload(() => newcomer.app.reload())
-  await writeRunFile(newcomer.files.dataDirectory, newcomer.app)
-  process.stdout.write(newcomer.screen)
-  let complete = true
-  if (run.demo === undefined) {
-    await signals.stopped
-  } else {
-    const stop = new AbortController()
-    void signals.stopped.then(() => stop.abort())
-    complete = await demonstrate(newcomer, { ...options, ...run.demo }, stop.signal)
-  }
-  if (run.demo === undefined) process.stdout.write('Stopping …\n')
-  await removeRunFile(newcomer.files.dataDirectory)
-  await ended(newcomer.stop(), log)
-  return complete ? 0 : 1
-}
-
-/**
- * @param output sorts by level and type itself, and may be told others later: so everything down to
- * debug reaches it. Undefined: the plain stream.
- */
-function logOf(config: Config, output?: LogOutput): Log {
-  const { level, service = 'midge', destination = 'stderr' } = config.log
-  if (output === undefined) return createLog({ level, service, destination: process[destination] })
-  return createLog({ level: level === 'trace' ? 'trace' : 'debug', service, destination: output })
-}
-
-/**
- * SIGTERM and SIGINT end, also during the start: what was started is then stopped in order. A second
- * one ends at once. SIGHUP reads the files again, once there is something to read them into.
- */
-function listenToSignals(log: Log): {
-  stopped: Promise<void>
-  onReload(reload: () => Promise<void>): void
-} {
-  let reload: () => Promise<void> = async () => undefined
-  process.on('SIGHUP', () => void reload())
-  const stopped = new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
-        log.info({ event: 'midge.stopping', signal }, `${signal}: stopping`)
-        resolve()
-        process.once(signal, () => process.exit(1))
-      })
-    }
-  })
-  return {
-    stopped,
-    onReload: (then) => {
-      reload = then
-    },
-  }
-}
-
-async function ended(stopping: Promise<void>, log: Log): Promise<void> {
-  const deadline = systemClock.after(STOP_DEADLINE_MS, () => {
-    log.error({ event: 'midge.stopForced' }, 'the stop took too long: ending anyway')
-    process.exit(1)
-  })
-  await stopping
-  deadline()
+/** The output sorts by level and type itself, and may be told others later: everything goes there. */
+function logOf({ log: { service = 'midge' } }: Config, output: LogOutput): Log {
+  return createLog({ level: 'trace', service, destination: output })
 }
 
 function placeText({

@@ -1,22 +1,14 @@
-import { deviceId, isId, tenantId } from '../../core/names.ts'
 import type { PeerCertificate } from '../ports.ts'
+import { deviceNamesOf, type NameRefusal } from './device-name.ts'
 import type { CertificateIdentity, DeviceIdentity } from './identity.ts'
 
 /** Why a certificate that is good in itself names nobody here; closed set. */
-export type CertificateRefusal =
-  | 'cn_empty'
-  | 'cn_too_long'
-  | 'cn_forbidden_character'
-  | 'cn_without_slash'
-  | 'cn_second_slash'
-  | 'cn_empty_part'
+export type CertificateRefusal = 'cn_empty' | `cn_${NameRefusal}`
 
 export type CertificateVerdict =
   | { readonly refused: false; readonly identity: DeviceIdentity | CertificateIdentity }
   | { readonly refused: true; readonly reason: CertificateRefusal }
 
-/** Of `tenant/device`: what `device_certificates.common_name` holds. */
-const MAX_DEVICE_NAME = 200
 /** Of a user name; X.520 says 64, certificates in the field say more. */
 const MAX_USER_NAME = 1024
 
@@ -29,32 +21,19 @@ const MAX_USER_NAME = 1024
 export function identityOf(certificate: PeerCertificate, tenancy: boolean): CertificateVerdict {
   const { commonName } = certificate
   if (commonName === '') return refuse('cn_empty')
-  if (commonName.length > (tenancy ? MAX_DEVICE_NAME : MAX_USER_NAME)) return refuse('cn_too_long')
   return tenancy ? deviceOf(certificate) : userOf(certificate)
 }
 
 function deviceOf(certificate: PeerCertificate): CertificateVerdict {
-  const { commonName } = certificate
-  const slash = commonName.indexOf('/')
-  if (slash === -1) return refuse(isId(commonName) ? 'cn_without_slash' : 'cn_forbidden_character')
-  const tenant = commonName.slice(0, slash)
-  const device = commonName.slice(slash + 1)
-  if (device.includes('/')) return refuse('cn_second_slash')
-  if (tenant === '' || device === '') return refuse('cn_empty_part')
-  if (!isId(tenant) || !isId(device)) return refuse('cn_forbidden_character')
-  const identity: DeviceIdentity = Object.freeze({
-    kind: 'device',
-    userName: commonName,
-    tenantId: tenantId(tenant),
-    deviceId: deviceId(device),
-    topicPrefix: `tenant/${tenant}/device/${device}/`,
-    certificate,
-  })
+  const names = deviceNamesOf(certificate.commonName)
+  if (typeof names === 'string') return refuse(`cn_${names}`)
+  const identity: DeviceIdentity = Object.freeze({ kind: 'device', ...names, certificate })
   return { refused: false, identity }
 }
 
 function userOf(certificate: PeerCertificate): CertificateVerdict {
   const { commonName } = certificate
+  if (commonName.length > MAX_USER_NAME) return refuse('cn_too_long')
   if (!isUserName(commonName)) return refuse('cn_forbidden_character')
   const identity: CertificateIdentity = Object.freeze({
     kind: 'certificate',

@@ -7,7 +7,7 @@ import type { PeerCertificate } from '../ports.ts'
 
 export type Identity = DeviceIdentity | CertificateIdentity | AccountIdentity | AnonymousIdentity
 
-/** Tenancy on: a certificate whose CN is `{tenant}/{device}`. */
+/** Tenancy on: a certificate whose CN is `{tenant}/{device}`, or a pre-shared key of that identity. */
 export interface DeviceIdentity {
   readonly kind: 'device'
   /** `{tenant}/{device}`, what the ACL file calls `%u`. */
@@ -16,7 +16,8 @@ export interface DeviceIdentity {
   readonly deviceId: DeviceId
   /** `tenant/{T}/device/{D}/` */
   readonly topicPrefix: string
-  readonly certificate: PeerCertificate
+  /** Undefined: it came with a pre-shared key, and nothing vouches for what it sends. */
+  readonly certificate: PeerCertificate | undefined
 }
 
 /** Tenancy off: a certificate whose CN is the user name. */
@@ -38,7 +39,7 @@ export interface AnonymousIdentity {
 }
 
 /** Tells identities apart; the length keeps a user name from reading like another kind's. */
-export function keyOf(identity: Identity): string {
+export function keyOf(identity: Pick<Identity, 'kind' | 'userName'>): string {
   const name = identity.userName ?? ''
   return `${identity.kind}:${name.length}:${name}`
 }

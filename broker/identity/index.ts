@@ -1,5 +1,6 @@
 /** Who a client is. */
 export { type CertificateRefusal, type CertificateVerdict, identityOf } from './certificate.ts'
+export { type PskRefusal, pskIdentityOf } from './pre-shared-key.ts'
 export {
   type AccountIdentity,
   type AnonymousIdentity,

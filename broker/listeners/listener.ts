@@ -1,15 +1,8 @@
 /** One configured listener: its port, its doors (TLS, WebSocket) and the rules behind them. */
-import {
-  createServer,
-  type AddressInfo,
-  type ListenOptions,
-  type Server,
-  type Socket,
-} from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { LimitsConfig, ListenerConfig, TlsConfig } from '../../config/types.ts'
+import type { LimitsConfig, ListenerConfig, MqttConfig, TlsConfig } from '../../config/types.ts'
 import type { Clock } from '../../core/clock.ts'
-import { OperationalError, codeOf, messageOf } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import type { Metrics } from '../../core/metrics.ts'
 import { AccessPolicy } from '../access-policy.ts'
@@ -20,7 +13,7 @@ import {
   type AuthenticationRules,
   type Credentials,
 } from '../authentication.ts'
-import type { PasswordAccounts } from '../identity/index.ts'
+import type { Identity, PasswordAccounts } from '../identity/index.ts'
 import type {
   ClientCertificates,
   ConnectionObserver,
@@ -29,8 +22,10 @@ import type {
   ServerCredentials,
 } from '../ports.ts'
 import type { RateLimitedNotes } from '../rate-limited-notes.ts'
-import { addressesOf, removeStaleSocket } from './addresses.ts'
+import { isStillWelcome } from '../standing.ts'
+import { addressesOf } from './addresses.ts'
 import { arrivalOf, Proxied, type Arrival } from './arrival.ts'
+import { addressOf, listen } from './bind.ts'
 import { Gate, type TotalCap } from './gate.ts'
 import { ProxyDoor } from './proxy-door.ts'
 import { PskDoor } from './psk.ts'
@@ -40,7 +35,9 @@ import { WebSocketDoor } from './websocket.ts'
 
 export interface ListenerParts {
   readonly tenancy: boolean
+  /** As in force now; so is `mqtt`. */
   readonly limits: LimitsConfig
+  readonly mqtt: Pick<MqttConfig, 'tcpNoDelay'>
   readonly certificates: ClientCertificates
   readonly accounts: PasswordAccounts | undefined
   readonly rules: AccessRules
@@ -54,24 +51,22 @@ export interface ListenerParts {
   /** Of a listener with `psk`. */
   readonly keys?: PreSharedKeys | undefined
   readonly keylog: ((line: Buffer) => void) | undefined
-  /** Disable Nagle's algorithm. */
-  readonly noDelay: boolean
   /** A stream that speaks MQTT. */
   connected(listener: Listener, stream: Duplex, arrival: Arrival): void
 }
 
 export class Listener {
-  readonly config: ListenerConfig
   readonly policy: AccessPolicy
   readonly certificates: ClientCertificates
   readonly #parts: ListenerParts
-  readonly #rules: AuthenticationRules
   readonly #gate: Gate
+  #config: ListenerConfig
+  #rules: AuthenticationRules
   #servers: Server[] = []
   #tls: TlsDoor | undefined
 
   constructor(config: ListenerConfig, parts: ListenerParts) {
-    this.config = config
+    this.#config = config
     this.#parts = parts
     this.certificates = parts.certificates
     this.policy = new AccessPolicy(parts.rules)
@@ -93,8 +88,13 @@ export class Listener {
     }
   }
 
+  /** As in force now: a reload may replace it. */
+  get config(): ListenerConfig {
+    return this.#config
+  }
+
   get name(): string {
-    return this.config.name
+    return this.#config.name
   }
 
   get isOpen(): boolean {
@@ -106,8 +106,32 @@ export class Listener {
     return [...new Set(this.#servers.flatMap((server) => addressOf(server)?.port ?? []))]
   }
 
-  authenticate(credentials: Credentials): Promise<Authentication> {
-    return authenticate(credentials, this.#rules)
+  /** By the rules in force when it settles: who began under others is asked about again. */
+  async authenticate(credentials: Credentials): Promise<Authentication> {
+    for (;;) {
+      const rules = this.#rules
+      const outcome = await authenticate(credentials, rules)
+      if (rules === this.#rules) return outcome
+    }
+  }
+
+  /** For a client that came in by these rules, or by older ones; see standing.ts. */
+  isWelcome(
+    identity: Identity,
+    presentedName: string | undefined,
+    isChanged: (userName: string) => boolean,
+  ): boolean {
+    return isStillWelcome(identity, presentedName, this.#rules, isChanged)
+  }
+
+  /** Other rules from now on. @param config differs in nothing that is built into open sockets */
+  replaceRules(
+    config: ListenerConfig,
+    { accounts, rules }: { accounts: PasswordAccounts | undefined; rules: AccessRules },
+  ): void {
+    this.#config = config
+    this.#rules = { ...this.#rules, allowAnonymous: config.allowAnonymous, accounts }
+    this.policy.replace(rules)
   }
 
   /**
@@ -116,13 +140,15 @@ export class Listener {
    */
   async open(credentials: ServerCredentials | undefined): Promise<void> {
     const take = this.#door(credentials)
-    const { noDelay } = this.#parts
+    const { mqtt } = this.#parts
     const servers: Server[] = []
     try {
       for (const at of await addressesOf(this.config)) {
-        const server = createServer({ noDelay }, (socket) => {
+        const server = createServer((socket) => {
           socket.on('error', () => socket.destroy())
-          if (this.#gate.admit(socket)) take(socket)
+          if (!this.#gate.admit(socket)) return
+          if (mqtt.tcpNoDelay) socket.setNoDelay(true)
+          take(socket)
         })
         // With port 0 the system chooses for the first address, and the others take the same.
         const [first] = servers
@@ -139,6 +165,11 @@ export class Listener {
 
   replaceCredentials(credentials: ServerCredentials): void {
     this.#tls?.replace(credentials)
+  }
+
+  /** TLS sessions that were begun before are not resumed any more. */
+  forgetTlsSessions(): void {
+    this.#tls?.forgetSessions()
   }
 
   /** Stops accepting; open connections stay. */
@@ -164,7 +195,7 @@ export class Listener {
       const door = new WebSocketDoor({
         clock,
         refusals,
-        maxMessageBytes: limits.maxPacketBytes,
+        maxMessageBytes: () => limits.maxPacketBytes,
         upgradeTimeoutMs: limits.connectTimeoutMs,
         origins: this.config.websocketOrigins,
         upgraded: (stream, socket) =>
@@ -242,41 +273,4 @@ function identitySourceOf({
   if (proxyProtocol?.useIdentityAsUsername === true) return 'proxy'
   if (tls?.useIdentityAsUsername === true) return 'certificate'
   return tls?.useSubjectAsUsername === true ? 'subject' : undefined
-}
-
-function addressOf(server: Server): AddressInfo | undefined {
-  const address = server.address()
-  if (address === null) throw new Error('not listening')
-  return typeof address === 'string' ? undefined : address
-}
-
-async function listen(server: Server, at: ListenOptions): Promise<void> {
-  if (at.path !== undefined) await removeStaleSocket(at.path)
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen({ ...at, backlog: 4096 }, () => {
-        server.off('error', reject)
-        resolve()
-      })
-    })
-  } catch (err) {
-    const where = at.path ?? `${at.host ?? 'all interfaces'}, port ${at.port}`
-    throw new OperationalError('LISTEN_FAILED', `cannot listen on ${where}: ${whatToDo(err)}`, {
-      cause: err,
-    })
-  }
-}
-
-function whatToDo(err: unknown): string {
-  switch (codeOf(err)) {
-    case 'EADDRINUSE':
-      return 'the port is in use by another program; stop that one or choose another port'
-    case 'EACCES':
-      return 'ports below 1024 need privileges; choose a higher one'
-    case 'EADDRNOTAVAIL':
-      return 'the address is not one of this machine'
-    default:
-      return messageOf(err)
-  }
 }

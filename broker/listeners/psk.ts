@@ -51,8 +51,8 @@ export class PskDoor {
     if (keylog !== undefined) this.#server.on('keylog', keylog)
     this.#server.on('secureConnection', (socket) => this.#secured(socket))
     this.#server.on('tlsClientError', (err, socket) => {
-      socket.destroy()
       parts.refusals.note('handshake_failed', codeOf(err) ?? messageOf(err), socket)
+      socket.destroy()
     })
   }
 

@@ -1,6 +1,6 @@
 /** Peers that are turned away before CONNECT: counted each, written down at a bounded rate. */
 import type { X509Certificate } from 'node:crypto'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Log } from '../../core/log.ts'
 import type { Metrics } from '../../core/metrics.ts'
@@ -53,12 +53,22 @@ export class Refusals {
           reason,
           detail,
           listener: this.#listener,
-          peer: socket.remoteAddress,
+          peer: addressOf(socket),
         },
         `refused before CONNECT: ${reason}`,
       ),
     )
   }
+}
+
+/**
+ * A TLSSocket whose peer has hung up has no address left; the one beneath it (`_parent`, private to
+ * Node 20 to 24) remembers what it was asked for before.
+ */
+function addressOf(socket: Socket): string | undefined {
+  if (socket.remoteAddress !== undefined) return socket.remoteAddress
+  const beneath: unknown = '_parent' in socket ? socket._parent : undefined
+  return beneath instanceof Socket ? beneath.remoteAddress : undefined
 }
 
 /** Of a subject with one CN; X509Certificate writes an RDN per line. */

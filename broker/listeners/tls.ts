@@ -4,12 +4,12 @@
  * handshake ends, before one byte of MQTT is read. A refused peer sees its connection closed; the
  * reason is in our log (Node 20 and 24 send no alert for a refusal after the handshake).
  */
-import { constants } from 'node:crypto'
+import { constants, createHash, type X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls'
 import type { TlsConfig } from '../../config/types.ts'
 import { codeOf, messageOf } from '../../core/errors.ts'
-import type { ClientCertificates, ServerCredentials } from '../ports.ts'
+import type { ClientCertificates, PeerCertificate, ServerCredentials } from '../ports.ts'
 import { arrivalOf, type Arrival } from './arrival.ts'
 import { Handshakes } from './handshakes.ts'
 import type { Refusals } from './refusals.ts'
@@ -29,14 +29,18 @@ export class TlsDoor {
   readonly #parts: TlsDoorParts
   readonly #server: Server
   readonly #handshakes: Handshakes
+  readonly #asksForCertificate: boolean
+  #credentials: ServerCredentials
 
   constructor(parts: TlsDoorParts, credentials: ServerCredentials) {
     this.#parts = parts
     const { config } = parts
+    this.#credentials = credentials
+    this.#asksForCertificate = asksForCertificate(config)
     this.#handshakes = new Handshakes(config.maxHandshakes, config.maxHandshakesPerAddress)
     this.#server = createServer({
       ...this.#contextOptions(credentials),
-      requestCert: config.cafile !== undefined,
+      requestCert: this.#asksForCertificate,
       // Refusing is ours: with `true` the reason would be lost in a bare ECONNRESET.
       rejectUnauthorized: false,
       handshakeTimeout: config.handshakeTimeoutMs,
@@ -44,9 +48,10 @@ export class TlsDoor {
     if (parts.keylog !== undefined) this.#server.on('keylog', parts.keylog)
     this.#server.on('secureConnection', (socket) => this.#secured(socket))
     this.#server.on('tlsClientError', (err, socket) => {
+      // Before it is destroyed: it has an address no longer then.
+      this.#parts.refusals.note('handshake_failed', codeOf(err) ?? messageOf(err), socket)
       // Node leaves the socket open after a handshake timeout.
       socket.destroy()
-      this.#parts.refusals.note('handshake_failed', codeOf(err) ?? messageOf(err), socket)
     })
   }
 
@@ -63,11 +68,22 @@ export class TlsDoor {
   /** New handshakes use the new certificate; open connections go on. Throws on unusable values. */
   replace(credentials: ServerCredentials): void {
     this.#server.setSecureContext(this.#contextOptions(credentials))
+    this.#credentials = credentials
+  }
+
+  /**
+   * No session that was begun before is resumed from now on: to be called when whom to trust has
+   * changed. A resumed session skips OpenSSL's look at the chain; ours it never skips.
+   */
+  forgetSessions(): void {
+    // A new context comes with ticket keys of its own.
+    if (this.#parts.config.sessionTickets === true) this.replace(this.#credentials)
   }
 
   /** Complete each time: `setSecureContext` forgets whatever is not named again. */
-  #contextOptions({ key, cert, ca }: ServerCredentials): TlsOptions {
-    const { minVersion, ciphers } = this.#parts.config
+  #contextOptions({ key, cert, ca, dhparam }: ServerCredentials): TlsOptions {
+    const { minVersion, ciphers, sessionTickets = false } = this.#parts.config
+    const { SSL_OP_NO_RENEGOTIATION, SSL_OP_NO_TICKET } = constants
     return {
       key,
       cert,
@@ -75,8 +91,12 @@ export class TlsDoor {
       ca: ca ?? [],
       minVersion,
       ...(ciphers === undefined ? {} : { ciphers }),
-      secureOptions: constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_TICKET,
-      sessionIdContext: `midge:${this.#parts.name}`.slice(0, 32),
+      ...(dhparam === undefined ? {} : { dhparam }),
+      secureOptions: sessionTickets
+        ? SSL_OP_NO_RENEGOTIATION
+        : SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET,
+      // Never `ticketKeys`: they would outlive this context, and with it what it trusts.
+      sessionIdContext: sessionContextOf(this.#parts.name),
     }
   }
 
@@ -85,7 +105,9 @@ export class TlsDoor {
     const { certificates, config } = this.#parts
     socket.on('error', () => socket.destroy())
     const peer = socket.getPeerX509Certificate()
-    if (peer === undefined && (!config.requireCertificate || config.cafile === undefined)) {
+    // By its own test, whatever `authorized` says: Node 20 calls a resumed session without any
+    // certificate authorized.
+    if (peer === undefined && (!config.requireCertificate || !this.#asksForCertificate)) {
       this.#parts.admitted(socket, arrivalOf(socket))
       return
     }
@@ -99,10 +121,33 @@ export class TlsDoor {
     const { certificate } = admission
     const named =
       config.useSubjectAsUsername === true && peer !== undefined
-        ? { ...certificate, subject: rfc2253(peer.subject) }
+        ? { ...certificate, subject: subjectOf(certificate, peer) }
         : certificate
     this.#parts.admitted(socket, { ...arrivalOf(socket), certificate: named })
   }
+}
+
+/**
+ * As Mosquitto: where a certificate is neither required nor the identity, none is asked for, so that
+ * whoever comes with one that has expired, or is another service's, is let in by its password.
+ */
+function asksForCertificate(config: TlsConfig): boolean {
+  if (config.cafile === undefined && config.capath === undefined) return false
+  return (
+    config.requireCertificate ||
+    config.useIdentityAsUsername ||
+    config.useSubjectAsUsername === true
+  )
+}
+
+/** Distinct for each listener, and within OpenSSL's 32 octets however long a Unix socket's path is. */
+function sessionContextOf(name: string): string {
+  return createHash('sha256').update(`midge:${name}`).digest('hex').slice(0, 32)
+}
+
+/** A pinned certificate is who its pin says, not who it says itself. */
+function subjectOf({ pinned, commonName }: PeerCertificate, { subject }: X509Certificate): string {
+  return pinned === true ? commonName : rfc2253(subject)
 }
 
 /** Typed as an Error; on the server's side it is a plain string (Node 20 to 24). */

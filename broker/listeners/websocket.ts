@@ -19,8 +19,8 @@ const CLOSE_TIMEOUT_MS = 5000
 export interface WebSocketDoorParts {
   readonly clock: Clock
   readonly refusals: Refusals
-  /** Bytes of one WebSocket message; a longer one ends the connection. */
-  readonly maxMessageBytes: number
+  /** Bytes of one WebSocket message, asked at each upgrade; a longer one ends the connection. */
+  maxMessageBytes(): number
   /** Milliseconds from the open socket to a complete upgrade request. */
   readonly upgradeTimeoutMs: number
   /** Origin headers that may upgrade; undefined: any. */
@@ -46,7 +46,7 @@ export class WebSocketDoor {
     const options = {
       noServer: true,
       WebSocket: BinaryWebSocket,
-      maxPayload: parts.maxMessageBytes,
+      maxPayload: parts.maxMessageBytes(),
       perMessageDeflate: false,
       // BinaryWebSocket answers pings.
       autoPong: false,
@@ -102,6 +102,7 @@ export class WebSocketDoor {
       this.#answer(400, 'unknown_subprotocol', offered.slice(0, 60), socket)
       return
     }
+    this.#upgrades.options.maxPayload = this.#parts.maxMessageBytes()
     this.#upgrades.handleUpgrade(request, socket, head, (webSocket) => {
       const waiting = this.#waiting.get(socket)
       if (waiting === undefined) return webSocket.terminate()

@@ -1,8 +1,9 @@
 import type { LimitsConfig } from '../../config/types.ts'
 import { OperationalError } from '../../core/errors.ts'
+import { FairShare, type Tenant } from './fair-share.ts'
 import type { Link } from './link.ts'
 import { ownPayload, type Message, type QoS } from './message.ts'
-import { PLAIN_DELIVERY, type DeliveryRules } from './outbound.ts'
+import { PLAIN_DELIVERY, type DeliveryRules } from './delivery-rules.ts'
 import { QueueBudget } from './queue-budget.ts'
 import { RetainedMessages, type RetainedLimits } from './retained.ts'
 import { Session, type SessionLimits } from './session.ts'
@@ -35,6 +36,7 @@ export class MemoryStore {
   readonly #delivery: DeliveryRules
   readonly #budget: QueueBudget
   readonly #sessions = new Map<string, Session>()
+  readonly #sessionShares: FairShare
   readonly #index: SubscriptionIndex<Session>
   readonly #wills = new Map<string, Message>()
   /** Kept Sessions found without a connection, and when that was first seen. */
@@ -43,11 +45,14 @@ export class MemoryStore {
   constructor(limits: StoreLimits, delivery: DeliveryRules = PLAIN_DELIVERY) {
     this.#limits = limits
     this.#delivery = delivery
-    this.#budget = new QueueBudget(limits.maxQueuedBytesTotal)
+    this.#budget = new QueueBudget(limits)
     this.retained = new RetainedMessages(limits)
-    this.#index = new SubscriptionIndex(
-      SUBSCRIPTIONS_BASE_BYTES + limits.maxSessions * SUBSCRIPTION_BYTES_PER_SESSION,
-    )
+    this.#sessionShares = new FairShare(limits)
+    this.#index = new SubscriptionIndex({
+      get maxBytes() {
+        return SUBSCRIPTIONS_BASE_BYTES + limits.maxSessions * SUBSCRIPTION_BYTES_PER_SESSION
+      },
+    })
   }
 
   /** By key, in the order they were opened. */
@@ -68,7 +73,11 @@ export class MemoryStore {
    */
   open(
     key: string,
-    options: { readonly clientId: string; readonly clean: boolean },
+    options: {
+      readonly clientId: string
+      readonly clean: boolean
+      readonly tenant?: Tenant
+    },
   ): { readonly session: Session; readonly present: boolean } {
     const kept = this.#sessions.get(key)
     if (kept !== undefined) {
@@ -85,6 +94,18 @@ export class MemoryStore {
         `there are ${maxSessions} Sessions already, and no more may be kept`,
       )
     }
+    const { tenant } = options
+    // In the place of one it had already: nothing is taken from anybody.
+    const isFair =
+      kept !== undefined ||
+      this.#sessionShares.mayTake(tenant, 1, maxSessions - this.#sessions.size - 1)
+    if (!isFair) {
+      throw new OperationalError(
+        'TOO_MANY_SESSIONS',
+        `${nameOf(tenant)} has ${this.#sessionShares.usedBy(tenant)} of ${maxSessions} Sessions, its share`,
+      )
+    }
+    this.#sessionShares.take(tenant, 1)
     const [limits, budget, delivery] = [this.#limits, this.#budget, this.#delivery]
     const session = new Session({ ...options, key, limits, budget, delivery })
     this.#sessions.set(key, session)
@@ -205,6 +226,12 @@ export class MemoryStore {
     session.end()
     this.#absentSince.delete(session)
     // A newer Session may have the key by now.
-    if (this.#sessions.get(session.key) === session) this.#sessions.delete(session.key)
+    if (this.#sessions.get(session.key) !== session) return
+    this.#sessions.delete(session.key)
+    this.#sessionShares.take(session.tenant, -1)
   }
+}
+
+function nameOf(tenant: Tenant): string {
+  return tenant === undefined ? 'whoever is of no tenant' : `tenant ${JSON.stringify(tenant)}`
 }

@@ -10,41 +10,30 @@
  * Mosquitto sends the same way. While the socket is at its bound each acknowledgement lets one more
  * message out: the client sets the pace, and nothing can stall for want of a wake-up.
  */
-import type { LimitsConfig, MqttConfig } from '../../config/types.ts'
+import { PLAIN_DELIVERY, type DeliveryRules, type OutboundLimits } from './delivery-rules.ts'
+import type { Tenant } from './fair-share.ts'
 import { InflightWindow, MAX_PACKET_ID } from './inflight-window.ts'
 import type { AcknowledgementOutcome, DeliveryOutcome, Link, MayReceive } from './link.ts'
 import { ownPayload, releaseChunk, type Message, type QoS } from './message.ts'
 import { OutgoingQueue, type Outgoing } from './outgoing-queue.ts'
 import type { QueueBudget } from './queue-budget.ts'
 
-/** Taken literally: what 0 means in mosquitto.conf has been settled where that was read. */
-export type OutboundLimits = Pick<
-  LimitsConfig,
-  'maxInflightMessages' | 'maxQueuedMessages' | 'maxQueuedBytes' | 'maxSocketBacklogBytes'
->
-
-/** What mosquitto.conf may want otherwise. */
-export type DeliveryRules = Pick<
-  MqttConfig,
-  'maxInflightBytes' | 'queueQos0' | 'upgradeOutgoingQos'
->
-
-export const PLAIN_DELIVERY: DeliveryRules = {
-  maxInflightBytes: 0,
-  queueQos0: false,
-  upgradeOutgoingQos: false,
-}
-
 const AT_ONCE = { qos: 0, dup: false, retain: false, packetId: 0 } as const
 const AT_ONCE_RETAINED = { qos: 0, dup: false, retain: true, packetId: 0 } as const
 
 const NEVER: MayReceive = () => false
 
+/** Of a walk over retained messages, waiting in the queue: enough to keep a window full. */
+const MAX_WALKED = 16
+/** A walk leaves this part of the socket's bound to live messages, which are dropped beyond it. */
+const WALK_BACKLOG_PART = 4
+
 export class Outbound {
   readonly #limits: OutboundLimits
   readonly #budget: QueueBudget
   readonly #rules: DeliveryRules
-  readonly #queuesQos0: boolean
+  readonly #clean: boolean
+  readonly #tenant: Tenant
   readonly #queue = new OutgoingQueue()
   readonly #window = new InflightWindow()
   #link: Link | undefined
@@ -53,19 +42,23 @@ export class Outbound {
   #unsent: readonly (readonly [packetId: number, outgoing: Outgoing])[] = []
   #unsentAt = 0
   #reservedBytes = 0
+  #walked = 0
   #isSending = false
   #owesOne = false
 
   constructor(
     limits: OutboundLimits,
     budget: QueueBudget,
-    rules: Partial<DeliveryRules> & { readonly clean?: boolean } = {},
+    rules: DeliveryRules = PLAIN_DELIVERY,
+    clean = false,
+    tenant?: Tenant,
   ) {
     this.#limits = limits
     this.#budget = budget
-    this.#rules = { ...PLAIN_DELIVERY, ...rules }
-    // Nobody comes back for a clean Session.
-    this.#queuesQos0 = this.#rules.queueQos0 && rules.clean !== true
+    // Not copied, like `limits`: a reload changes their fields.
+    this.#rules = rules
+    this.#clean = clean
+    this.#tenant = tenant
   }
 
   get link(): Link | undefined {
@@ -106,33 +99,56 @@ export class Outbound {
     this.#mayReceive = NEVER
     this.#unsent = []
     this.#budget.countQueued(-this.#queue.length)
+    this.#walked = 0
     for (const outgoing of this.#queue.takeAll()) this.#letGo(outgoing)
     for (const outgoing of this.#window.takeAll()) this.#letGo(outgoing)
     this.release(this.#reservedBytes)
   }
 
-  deliver(message: Message, grantedQos: QoS, retain: boolean): DeliveryOutcome {
+  deliver(message: Message, grantedQos: QoS, retain: boolean, walked = false): DeliveryOutcome {
     const link = this.#link
     if (link !== undefined && !this.#mayReceive(message.topic)) return 'refused'
     const isLower = message.qos < grantedQos && !this.#rules.upgradeOutgoingQos
     const qos = isLower ? message.qos : grantedQos
     if (qos === 0) {
-      // Behind what waits from before, so that QoS 0 keeps its order too.
-      const mustQueue = link === undefined || this.#queue.atOnce > 0
-      if (mustQueue && this.#queuesQos0) return this.#enqueue(message, qos, retain)
+      // Nobody comes back for a clean Session. Behind what waits from before, QoS 0 keeps its order.
+      const isLater = link !== undefined && this.#queue.atOnce > 0
+      const isKept = link === undefined && this.#rules.queueQos0 && !this.#clean
+      if (isLater || isKept) return this.#enqueue({ message, qos, retain, walked })
       if (link === undefined) return 'dropped_absent'
       if (link.backlogBytes >= this.#limits.maxSocketBacklogBytes) return 'dropped_backlog'
       link.sendPublish(message, retain ? AT_ONCE_RETAINED : AT_ONCE)
       return 'sent'
     }
     if (link === undefined || !this.#canSendNow(link, message))
-      return this.#enqueue(message, qos, retain)
-    const held = this.#budget.hold(message)
+      return this.#enqueue({ message, qos, retain, walked })
+    const held = this.#budget.hold(message, this.#tenant)
     // With the budget used up by absent clients, one message at a time still gets through.
     if (!held && this.#window.size > 0) return 'dropped_budget'
     releaseChunk(message)
-    this.#publish(link, { message, qos, retain, held })
+    this.#publish(link, { message, qos, retain, held, walked })
     return 'sent'
+  }
+
+  /**
+   * One message of a walk over retained ones, which waits where it is rather than being dropped.
+   *
+   * @returns `full`: not now; again after an acknowledgement, or when the socket has drained
+   */
+  offer(message: Message, grantedQos: QoS): DeliveryOutcome | 'full' {
+    const link = this.#link
+    if (link === undefined || this.#walked >= MAX_WALKED) return 'full'
+    if (link.backlogBytes * WALK_BACKLOG_PART >= this.#limits.maxSocketBacklogBytes) return 'full'
+    const outcome = this.deliver(message, grantedQos, true, true)
+    if (outcome === 'sent' || outcome === 'refused') return outcome
+    if (outcome !== 'queued') return 'full'
+    this.#walked++
+    return outcome
+  }
+
+  /** Sends what only the socket held back. */
+  resume(): void {
+    if (this.#queue.length > 0 || this.#unsent.length > 0) this.#sendAll()
   }
 
   puback(packetId: number): AcknowledgementOutcome {
@@ -154,14 +170,14 @@ export class Outbound {
 
   /** Memory that someone else keeps for this client, at the same bounds as the queue. */
   reserve(bytes: number): boolean {
-    if (!this.#hasBytesFor(bytes) || !this.#budget.reserve(bytes)) return false
+    if (!this.#hasBytesFor(bytes) || !this.#budget.reserve(bytes, this.#tenant)) return false
     this.#reservedBytes += bytes
     return true
   }
 
   release(bytes: number): void {
     this.#reservedBytes -= bytes
-    this.#budget.release(bytes)
+    this.#budget.release(bytes, this.#tenant)
   }
 
   #acknowledged(outgoing: Outgoing | undefined): 'done' {
@@ -170,12 +186,13 @@ export class Outbound {
     return 'done'
   }
 
-  #enqueue(message: Message, qos: QoS, retain: boolean): DeliveryOutcome {
+  #enqueue(outgoing: Omit<Outgoing, 'held'>): DeliveryOutcome {
+    const { message, qos, retain, walked } = outgoing
     if (this.#queue.length >= this.#limits.maxQueuedMessages) return 'dropped_queue_messages'
     if (!this.#hasBytesFor(message.bytes)) return 'dropped_queue_bytes'
-    if (!this.#budget.hold(message)) return 'dropped_budget'
+    if (!this.#budget.hold(message, this.#tenant)) return 'dropped_budget'
     ownPayload(message)
-    this.#queue.push({ message, qos, retain, held: true })
+    this.#queue.push({ message, qos, retain, held: true, walked })
     this.#budget.countQueued(1)
     return 'queued'
   }
@@ -183,6 +200,10 @@ export class Outbound {
   /** Sends what may be sent now, and one message in any case if it was only the socket that held it. */
   #send(): void {
     this.#owesOne = true
+    this.#sendAll()
+  }
+
+  #sendAll(): void {
     // A Link that answers within the call comes back here: the loop below goes on for it.
     if (this.#isSending) return
     this.#isSending = true
@@ -208,6 +229,7 @@ export class Outbound {
     if (next === undefined || (next.qos > 0 && this.#isWindowFull(next.message))) return false
     const isAllowed = this.#mayReceive(next.message.topic)
     this.#queue.shift()
+    if (next.walked) this.#walked--
     this.#budget.countQueued(-1)
     if (isAllowed) this.#publish(link, next)
     else this.#letGo(next)
@@ -241,7 +263,7 @@ export class Outbound {
   }
 
   #letGo({ message, held }: Outgoing): void {
-    if (held) this.#budget.letGo(message)
+    if (held) this.#budget.letGo(message, this.#tenant)
   }
 
   #canSendNow(link: Link, message: Message): boolean {

@@ -8,6 +8,8 @@ export interface Outgoing {
   readonly retain: boolean
   /** Counted in the budget. */
   readonly held: boolean
+  /** Of a walk over retained messages. */
+  readonly walked: boolean
 }
 
 /** Gone entries at the front are cut off in portions, so that a long queue is not moved each time. */

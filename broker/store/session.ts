@@ -1,8 +1,11 @@
 import type { LimitsConfig } from '../../config/types.ts'
+import type { Tenant } from './fair-share.ts'
 import type { AcknowledgementOutcome, DeliveryOutcome, Link, MayReceive } from './link.ts'
 import type { Message, QoS } from './message.ts'
-import { Outbound, type DeliveryRules, type OutboundLimits } from './outbound.ts'
+import type { DeliveryRules, OutboundLimits } from './delivery-rules.ts'
+import { Outbound } from './outbound.ts'
 import type { QueueBudget } from './queue-budget.ts'
+import { RetainedWalks, type RetainedSource } from './retained-walks.ts'
 import { levelsOf, NODE_BYTES } from './topic-trie.ts'
 
 export type SessionLimits = OutboundLimits & Pick<LimitsConfig, 'maxSubscriptionsPerSession'>
@@ -24,18 +27,22 @@ export class Session {
   readonly clientId: string
   /** The Session ends with its connection [MQTT-3.1.2-6]. */
   readonly clean: boolean
+  /** Whose share it counts in. */
+  readonly tenant: Tenant
 
   readonly #limits: SessionLimits
   readonly #outbound: Outbound
   readonly #subscriptions = new Map<string, QoS>()
   #subscriptionBytes = 0
   #receiving: Set<number> | undefined
+  #walks: RetainedWalks | undefined
   #ended = false
 
   constructor(options: {
     readonly key: string
     readonly clientId: string
     readonly clean: boolean
+    readonly tenant?: Tenant
     readonly limits: SessionLimits
     readonly budget: QueueBudget
     readonly delivery?: DeliveryRules
@@ -44,8 +51,9 @@ export class Session {
     this.clientId = options.clientId
     this.clean = options.clean
     this.#limits = options.limits
-    const { limits, budget, clean, delivery } = options
-    this.#outbound = new Outbound(limits, budget, { ...delivery, clean })
+    const { limits, budget, clean, delivery, tenant } = options
+    this.tenant = tenant
+    this.#outbound = new Outbound(limits, budget, delivery, clean, tenant)
   }
 
   get connected(): boolean {
@@ -82,7 +90,8 @@ export class Session {
       this.#subscriptions.size === 0 &&
       this.queued === 0 &&
       this.inflight === 0 &&
-      (this.#receiving?.size ?? 0) === 0
+      (this.#receiving?.size ?? 0) === 0 &&
+      this.#walks === undefined
     )
   }
 
@@ -118,6 +127,7 @@ export class Session {
     this.#ended = true
     this.#outbound.clear()
     this.#receiving = undefined
+    this.#walks = undefined
   }
 
   /**
@@ -132,7 +142,45 @@ export class Session {
     options: { readonly retained: boolean },
   ): DeliveryOutcome {
     if (this.#ended) return 'dropped_absent'
-    return this.#outbound.deliver(message, grantedQos, options.retained)
+    const { retained } = options
+    if (this.#walks === undefined || retained)
+      return this.#outbound.deliver(message, grantedQos, retained)
+    this.#walks.precede(message, (older, qos) => this.#outbound.deliver(older, qos, true))
+    const outcome = this.#outbound.deliver(message, grantedQos, false)
+    this.#walks.delivered(message, outcome)
+    return outcome
+  }
+
+  /**
+   * Owes a subscription what is retained for its filter, from the start if it was owed before. A
+   * Session that is kept goes on owing it while its client is away.
+   */
+  oweRetained(filter: string, grantedQos: QoS, source: RetainedSource): void {
+    if (this.#ended) return
+    this.#walks ??= new RetainedWalks(source)
+    this.#walks.add(filter, grantedQos)
+  }
+
+  /**
+   * Sends the next of what is owed, or looks for it a little further.
+   *
+   * @returns false when nothing more can be done: all was sent, or the client has first to
+   * acknowledge or its socket to drain
+   */
+  walkRetained(): boolean {
+    const goesOn = this.#walks?.step((message, qos) => this.#outbound.offer(message, qos)) ?? false
+    if (this.#walks?.isEmpty === true) this.#walks = undefined
+    return goesOn
+  }
+
+  /** Retained messages are owed still. */
+  get owesRetained(): boolean {
+    return this.#walks !== undefined
+  }
+
+  /** The socket has taken something: what waited for it alone may go on. */
+  drained(): void {
+    this.#outbound.resume()
   }
 
   /** Ends a QoS 1 delivery and sends what the window now allows. */
@@ -194,6 +242,8 @@ export class Session {
   /** For the store. @returns whether there was one */
   removeSubscription(filter: string): boolean {
     if (!this.#subscriptions.delete(filter)) return false
+    this.#walks?.remove(filter)
+    if (this.#walks?.isEmpty === true) this.#walks = undefined
     this.#subscriptionBytes -= bytesOf(filter)
     return true
   }

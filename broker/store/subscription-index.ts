@@ -37,14 +37,14 @@ export class SubscriptionIndex<S extends Subscriber> {
   readonly #trie = new TopicTrie<FilterEntry<S>>()
   readonly #recent = new RecentMatches<Match<S>>(CACHE_WEIGHT, weightOf)
   readonly #nobody: Match<S> = { subscribers: new Map(), groups: [] }
-  readonly #maxBytes: number
+  readonly #bound: { readonly maxBytes: number }
   #size = 0
   #shared = 0
   #textBytes = 0
 
-  /** @param maxBytes of all subscriptions, by estimate; beyond, `add` refuses new ones */
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes
+  /** @param bound of all subscriptions, by estimate; beyond, `add` refuses new ones. May change */
+  constructor(bound: { readonly maxBytes: number }) {
+    this.#bound = bound
   }
 
   /** Subscriptions, shared ones included. */
@@ -76,7 +76,7 @@ export class SubscriptionIndex<S extends Subscriber> {
       parsed.group === undefined
         ? known?.subscribers.has(subscriber) === true
         : known?.groups?.get(parsed.group)?.has(subscriber) === true
-    if (!isKnown && this.bytes + growth > this.#maxBytes) return false
+    if (!isKnown && this.bytes + growth > this.#bound.maxBytes) return false
     this.#recent.clear()
     const node = this.#trie.ensure(levels)
     const entry = (node.value ??= new FilterEntry<S>(parsed.filter))

@@ -11,9 +11,15 @@
 export const NODE_BYTES = 256
 
 export class TrieNode<V> {
+  /** Counts up as nodes are made: the children of a node stand in this order. */
+  readonly order: number
   value: V | undefined = undefined
   /** Keyed by outside text; absent at leaves, which are most nodes. */
   children: Map<string, TrieNode<V>> | undefined = undefined
+
+  constructor(order: number) {
+    this.order = order
+  }
 }
 
 export function levelsOf(topic: string): string[] {
@@ -26,8 +32,9 @@ export function isReserved(topic: string): boolean {
 }
 
 export class TopicTrie<V> {
-  readonly root = new TrieNode<V>()
+  readonly root = new TrieNode<V>(0)
   #nodes = 0
+  #made = 0
 
   /** Without the root. */
   get nodes(): number {
@@ -59,7 +66,7 @@ export class TopicTrie<V> {
       node.children ??= new Map()
       let child = node.children.get(level)
       if (child === undefined) {
-        child = new TrieNode()
+        child = new TrieNode(++this.#made)
         node.children.set(unsliced(level), child)
         this.#nodes++
       }

@@ -45,8 +45,11 @@ export interface Directive {
   readonly status: Status
   /** Given twice in one block: an error, the last one counts, or each one counts. */
   readonly repeat: 'error' | 'last' | 'each'
-  /** A change of it is applied by a reload, without a restart. */
-  readonly reload: boolean
+  /**
+   * `yes`: a change of it is applied by a reload, without a restart. `content`: the file it names is
+   * read again, and another name waits for a restart.
+   */
+  readonly reload: 'yes' | 'content' | 'no'
   /** Values that ask for what happens anyway: neither warned about nor refused. */
   readonly neutral: readonly string[]
   /** What refusals call it where Mosquitto has another name for it there. */
@@ -70,7 +73,7 @@ export function directive(
     status,
     // Mosquitto finds a text given twice by its pointer; numbers and booleans it just overwrites.
     repeat: value.description === 'rest of the line' ? 'error' : 'last',
-    reload: false,
+    reload: 'no',
     neutral: [],
     label: name,
     ...options,

@@ -39,12 +39,18 @@ const NO_ALIASES = ignored('a topic alias is MQTT 5, which is not spoken here ye
 
 /** Who may connect and what they may do; see `per_listener_settings`. */
 export const SECURITY: readonly Directive[] = [
-  directive('acl_file', 'security', text(), HONOURED, { reload: true }),
-  directive('allow_anonymous', 'security', boolean, HONOURED, { reload: true }),
-  directive('allow_zero_length_clientid', 'security', boolean, HONOURED),
-  directive('auto_id_prefix', 'security', prefix('auto_id_prefix length must be <= 50.'), HONOURED),
-  directive('password_file', 'security', text(), HONOURED, { reload: true }),
-  directive('psk_file', 'security', text(), HONOURED, { reload: true }),
+  directive('acl_file', 'security', text(), HONOURED, { reload: 'yes' }),
+  directive('allow_anonymous', 'security', boolean, HONOURED, { reload: 'yes' }),
+  directive('allow_zero_length_clientid', 'security', boolean, HONOURED, { reload: 'yes' }),
+  directive(
+    'auto_id_prefix',
+    'security',
+    prefix('auto_id_prefix length must be <= 50.'),
+    HONOURED,
+    { reload: 'yes' },
+  ),
+  directive('password_file', 'security', text(), HONOURED, { reload: 'yes' }),
+  directive('psk_file', 'security', text(), HONOURED, { reload: 'yes' }),
 ]
 
 /** Directives of the listener opened last, those for TLS excepted. */
@@ -59,12 +65,13 @@ export const LISTENER: readonly Directive[] = [
   ),
   directive('proxy_protocol_v2_require_tls', 'listener', boolean, HONOURED),
   directive('http_dir', 'listener', text(), ignored('no files are served over HTTP')),
-  directive('listener_allow_anonymous', 'listener', boolean, HONOURED, { reload: true }),
+  directive('listener_allow_anonymous', 'listener', boolean, HONOURED, { reload: 'yes' }),
   directive(
     'listener_auto_id_prefix',
     'listener',
     prefix("'listener_auto_id_prefix' length must be <= 50."),
     HONOURED,
+    { reload: 'yes' },
   ),
   directive('max_connections', 'listener or default', integer({ min: -1, raise: true }), HONOURED),
   directive('max_qos', 'listener or default', maxQos, HONOURED),

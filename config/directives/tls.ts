@@ -1,5 +1,5 @@
-import { anything, boolean, text, word } from '../values.ts'
-import { directive, HONOURED, ignored, PENDING, refused } from './directive.ts'
+import { boolean, text, word } from '../values.ts'
+import { directive, HONOURED, refused } from './directive.ts'
 import type { Directive } from './directive.ts'
 
 const NO_ENGINES = refused(
@@ -8,22 +8,15 @@ const NO_ENGINES = refused(
 
 /** TLS of the listener opened last. */
 export const TLS: readonly Directive[] = [
-  directive('cafile', 'listener', text(), HONOURED, { reload: true }),
-  directive('capath', 'listener', text(), PENDING),
-  directive('certfile', 'listener', text(), HONOURED, { reload: true }),
-  directive('keyfile', 'listener', text(), HONOURED, { reload: true }),
+  directive('cafile', 'listener', text(), HONOURED, { reload: 'content' }),
+  directive('capath', 'listener', text(), HONOURED, { reload: 'content' }),
+  directive('certfile', 'listener', text(), HONOURED, { reload: 'content' }),
+  directive('keyfile', 'listener', text(), HONOURED, { reload: 'content' }),
   directive('ciphers', 'listener', text(), HONOURED),
   directive('ciphers_tls1.3', 'listener', text(), HONOURED),
-  directive('crlfile', 'listener', text(), HONOURED, { reload: true }),
-  directive(
-    'dhparamfile',
-    'listener',
-    anything,
-    ignored('keys are exchanged by ECDHE, which needs no parameters'),
-  ),
-  directive('disable_client_cert_date_checks', 'listener', boolean, PENDING, {
-    neutral: ['false'],
-  }),
+  directive('crlfile', 'listener', text(), HONOURED, { reload: 'content' }),
+  directive('dhparamfile', 'listener', text(), HONOURED, { reload: 'content' }),
+  directive('disable_client_cert_date_checks', 'listener', boolean, HONOURED),
   directive('require_certificate', 'listener', boolean, HONOURED),
   directive('use_identity_as_username', 'listener', boolean, HONOURED),
   directive('use_subject_as_username', 'listener', boolean, HONOURED),

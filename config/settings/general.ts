@@ -1,4 +1,4 @@
-import { address, choice, count, optional, port, words } from './setting.ts'
+import { address, choice, count, flag, optional, port, words } from './setting.ts'
 
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 
@@ -32,6 +32,11 @@ export const GENERAL = {
     default: 'drop',
     meaning:
       'What a PUBLISH without the right to it gets: acknowledged and dropped, or a closed connection',
+  }),
+  deviceRetain: choice('MIDGE_DEVICE_RETAIN', ['honour', 'clear'], {
+    default: 'honour',
+    meaning:
+      'Retain flag of what a device publishes; clear: its messages are delivered and not retained, nor do empty ones clear what is',
   }),
   httpHost: words('MIDGE_HTTP_HOST', {
     default: '127.0.0.1',
@@ -82,6 +87,37 @@ export const GENERAL = {
     default: 'auto',
     meaning:
       'Certificates of a CA that no CRL covers; auto: refuse as soon as any listener has a crlfile, else accept',
+  }),
+  intermediatesWithoutCrl: choice('MIDGE_INTERMEDIATES_WITHOUT_CRL', ['accept', 'refuse'], {
+    default: 'accept',
+    meaning:
+      'CAs whose own issuer no CRL covers: Mosquitto looks up the client certificate alone, and its crlfiles rarely hold the list of the root',
+  }),
+  requireCrlNumber: choice('MIDGE_REQUIRE_CRL_NUMBER', ['off', 'on'], {
+    default: 'off',
+    meaning:
+      'A CRL without crlNumber (RFC 5280 §5.2.3) is refused; off: its thisUpdate tells which of two is newer',
+  }),
+  deviceCa: optional('MIDGE_DEVICE_CA', {
+    expected: 'a file',
+    meaning:
+      'The CAs of devices, when the cafile holds others too: a certificate whose chain passes none of them is refused, on every listener',
+  }),
+  pinnedCertificates: optional('MIDGE_PINNED_CERTIFICATES', {
+    expected: 'a directory',
+    meaning:
+      'Certificates that stand for a device whoever issued them: TENANT/DEVICE.crt, or TENANT/DEVICE/….crt for several; followed. Unset: none do',
+  }),
+  revokedSession: choice('MIDGE_REVOKED_SESSION', ['discard', 'keep'], {
+    default: 'discard',
+    meaning:
+      'The stored Session of a certificate that is revoked, or of a device that is barred: discard drops it with all that is queued; keep leaves it to the next good certificate of the same name. A Will goes out in neither case',
+  }),
+  tlsSessionTickets: flag('MIDGE_TLS_TICKETS', {
+    default: false,
+    meaning:
+      'Let clients of the TLS listeners resume their session: a cheaper handshake, the certificate is judged again all the same',
+    directive: 'midge_tls_session_tickets',
   }),
 } as const
 

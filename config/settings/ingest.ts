@@ -75,6 +75,11 @@ export const INGEST = {
     meaning:
       'A good certificate that device_certificates does not have: token: its telemetry needs a provision token as well; strict: it may not connect; device: any active certificate of the device counts; ca: chain and CRL suffice',
   }),
+  metricLimits: choice('MIDGE_METRIC_LIMITS', ['off', 'on'], {
+    default: 'off',
+    meaning:
+      'Refuse telemetry with more than 50 metrics, or a name of one that is longer than 128 characters or holds a control character',
+  }),
   numericTs: choice('MIDGE_NUMERIC_TS', ['ignore', 'accept'], {
     default: 'ignore',
     meaning:

@@ -71,6 +71,14 @@ export const LIMITS = {
     unit: 'subscriptions',
     meaning: 'Of one Session',
   }),
+  tenantSharePercent: count('MIDGE_TENANT_SHARE_PERCENT', {
+    default: 80,
+    min: 1,
+    max: 100,
+    unit: 'percent',
+    meaning:
+      'Of the connections, Sessions, queued bytes and retained messages one tenant alone may have; 100: no bound of its own',
+  }),
   maxRetainedMessages: count('MIDGE_MAX_RETAINED_MESSAGES', {
     default: 100_000,
     unit: 'messages',

@@ -1,4 +1,4 @@
-import { bit, count, logLevel, words } from './setting.ts'
+import { bit, choice, count, logLevel, words } from './setting.ts'
 
 const seconds = { unit: 'seconds' } as const
 const entries = { unit: 'entries' } as const
@@ -21,6 +21,16 @@ export const PLATFORM = {
   countersEnabled: bit('COUNTERS_ENABLED', {
     default: true,
     meaning: 'Count rejections by minute in the database',
+  }),
+  expireCertificates: choice('MIDGE_EXPIRE_CERTIFICATES', ['auto', 'on', 'off'], {
+    default: 'auto',
+    meaning:
+      'Every hour, ACTIVE rows of device_certificates past their not_after become EXPIRED; auto: where Midge makes the tables, since elsewhere the platform’s own worker does it',
+  }),
+  writeCrl: choice('MIDGE_WRITE_CRL', ['off', 'on'], {
+    default: 'off',
+    meaning:
+      'Write the CRL to CRL_OUTPUT_PATH every hour, and as soon as a revocation is seen, from the REVOKED rows of device_certificates; signed with DEVICE_CA_KEY_PATH',
   }),
   settingsPollSeconds: count('SETTINGS_POLL_SECONDS', {
     ...seconds,
@@ -77,40 +87,43 @@ export const PLATFORM = {
   }),
   deviceCaKey: words('DEVICE_CA_KEY_PATH', {
     default: '/mosquitto/certs/device-ca.key',
-    meaning: 'Key of the device CA; never read by the broker',
+    meaning: 'Key of the device CA; read only to sign a CRL, when MIDGE_WRITE_CRL is on',
     directive: undefined,
   }),
   crlOutput: words('CRL_OUTPUT_PATH', {
     default: '/mosquitto/certs/device-crl.pem',
-    meaning: 'CRL the platform writes; if set, the start without a configuration file reads it',
+    meaning:
+      'CRL the platform writes, or Midge with MIDGE_WRITE_CRL; if set, the start without a configuration file reads it',
     directive: undefined,
   }),
   certificateExpiryWarningDays: count('CERT_EXPIRY_WARNING_DAYS', {
     default: 30,
     unit: 'days',
-    meaning: 'Warn this long before notAfter',
+    meaning:
+      'Accepted for the platform’s sake: its own worker warns before notAfter of a device certificate',
   }),
   rotationGraceHours: count('ROTATION_GRACE_HOURS', {
     default: 24,
     min: 0,
     unit: 'hours',
-    meaning: 'How long a rotated certificate stays valid',
+    meaning:
+      'Accepted for the platform’s sake: a rotated certificate is good until it is revoked or expires',
   }),
   deliveryWorkers: count('DELIVERY_WORKER_COUNT', {
     default: 2,
     max: 1024,
     unit: 'workers',
-    meaning: 'Workers for message routes',
+    meaning: 'Accepted for the platform’s sake: there are no message routes here',
   }),
   metricMapCacheTtlSeconds: count('METRIC_MAP_CACHE_TTL', {
     ...seconds,
     default: 300,
-    meaning: 'How long a map of metric keys is remembered',
+    meaning: 'Accepted for the platform’s sake: metric keys are stored as they come',
   }),
   metricMapCacheMaxSize: count('METRIC_MAP_CACHE_SIZE', {
     ...entries,
     default: 10_000,
-    meaning: 'Maps of metric keys remembered',
+    meaning: 'Accepted for the platform’s sake, like METRIC_MAP_CACHE_TTL',
   }),
   logLevel: logLevel('LOG_LEVEL', {
     default: 'info',

@@ -17,6 +17,11 @@ export interface LimitsConfig {
   readonly maxQueuedBytes: number
   /** Bytes queued over all Sessions. Default 256 MiB. */
   readonly maxQueuedBytesTotal: number
+  /**
+   * Percent of the connections, Sessions, queued bytes and retained messages that one tenant alone may
+   * have; several get less each. 100, and without tenancy: no bound of their own. Default 80.
+   */
+  readonly tenantSharePercent?: number
   /** Sessions kept or connected. Default 200 000. */
   readonly maxSessions: number
   readonly maxSubscriptionsPerSession: number

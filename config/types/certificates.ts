@@ -7,6 +7,18 @@ export interface RevocationConfig {
   readonly whenStale: 'serve-stale' | 'refuse'
   /** A CA in force that no CRL covers. Default `accept` without a crlfile, else `refuse`. */
   readonly withoutCrl: 'accept' | 'refuse'
+  /** The same for a CA further up in a chain. Default `accept`. */
+  readonly intermediatesWithoutCrl?: 'accept' | 'refuse'
+  /** Refuse CRLs without crlNumber (RFC 5280 §5.2.3). Default false. */
+  readonly requireCrlNumber?: boolean
+}
+
+/** Whose certificates stand for devices, beside what each listener's cafile says. */
+export interface DeviceTrustConfig {
+  /** PEM of the CAs of devices; absent: see server-certificate.ts in pki. */
+  readonly deviceCafile?: string
+  /** Directory of pinned certificates; absent: none are. */
+  readonly pinnedCertificates?: string
 }
 
 /** Following certificate, key and CA files, and putting in force what changed. CRLs never wait. */
@@ -35,4 +47,12 @@ export interface ProbeConfig {
   readonly servername: string | undefined
   /** Milliseconds of one handshake. Default 5 000. */
   readonly timeoutMs: number
+}
+
+/** Writing the CRL of the device CA from the revocations in the database. */
+export interface CrlWriterConfig {
+  readonly caCertificate: string
+  /** Read whenever a list is signed, and never kept. */
+  readonly caKey: string
+  readonly output: string
 }

@@ -28,6 +28,10 @@ export interface IngestConfig {
   readonly acknowledge: 'commit' | 'buffer'
   /** Absent: the registry is not asked about anything. */
   readonly registry?: RegistryConfig
+  /** ACTIVE certificates past their notAfter become EXPIRED, every hour. Default false. */
+  readonly expireCertificates?: boolean
+  /** At most 50 metrics, their names at most 128 characters and without controls. Default false. */
+  readonly metricLimits?: boolean
   /** Absent: a number as `ts` is ignored, and every `ts` is stored as it is. */
   readonly timestamps?: TimestampConfig
   /** Rows of device_connection_events for devices that come and go. Default false. */
@@ -84,33 +88,4 @@ export interface DatabaseConfig {
   readonly poolMin?: number
   /** Ours to create tables in (the embedded default). */
   readonly migrate: boolean
-}
-
-/**
- * What the platform around the broker sets by its own environment names, read and kept for the
- * parts that act on it. A path is the platform's default unless it was set. What ingest acts on is in
- * IngestConfig.registry, with the defaults that go with its database.
- */
-export interface PlatformConfig {
-  readonly certAuthEnabled: boolean
-  readonly requireToken: boolean
-  readonly autoProvision: boolean
-  readonly countersEnabled: boolean
-  readonly settingsPollSeconds: number
-  readonly logStatsEverySeconds: number
-  readonly authCacheTtlSeconds: number
-  readonly authCacheMaxSize: number
-  readonly bucketTtlSeconds: number
-  readonly bucketCleanupSeconds: number
-  readonly flushIntervalMs: number
-  readonly ingestWorkers: number
-  readonly passwordFile: string
-  readonly deviceCaCertificate: string
-  readonly deviceCaKey: string
-  readonly crlOutput: string
-  readonly certificateExpiryWarningDays: number
-  readonly rotationGraceHours: number
-  readonly deliveryWorkers: number
-  readonly metricMapCacheTtlSeconds: number
-  readonly metricMapCacheMaxSize: number
 }

@@ -58,7 +58,7 @@ export interface ListenerConfig {
 export interface TlsConfig {
   readonly certfile: string
   readonly keyfile: string
-  /** CAs that client certificates may chain to; undefined: none is asked for. */
+  /** CAs that client certificates may chain to; without it and `capath` none is asked for. */
   readonly cafile: string | undefined
   readonly crlfile: string | undefined
   readonly requireCertificate: boolean
@@ -72,12 +72,16 @@ export interface TlsConfig {
   /** Sockets in handshake at once, on this listener and per peer address. Defaults 500, 50. */
   readonly maxHandshakes: number
   readonly maxHandshakesPerAddress: number
-  /** A folder of CAs, read like `cafile`. */
+  /** A folder of CAs, beside those of `cafile` or in their place. */
   readonly capath?: string
   /** The whole subject in RFC 2253 order is the MQTT user name. */
   readonly useSubjectAsUsername?: boolean
   /** Client certificates before notBefore and after notAfter are good too. */
   readonly ignoreCertificateDates?: boolean
+  /** DH parameters, PEM: lets TLS 1.2 clients use DHE ciphers. */
+  readonly dhparamfile?: string
+  /** Clients may resume a TLS session instead of a full handshake. Default false. */
+  readonly sessionTickets?: boolean
 }
 
 export interface PskConfig

@@ -31,3 +31,4 @@ export type MosquittoLogType =
   | 'debug'
   | 'subscribe'
   | 'unsubscribe'
+  | 'websockets'

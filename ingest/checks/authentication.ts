@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Message } from '../decode.ts'
 import type { DeviceRecord } from '../registry/records.ts'
-import type { Reason } from '../telemetry.ts'
+import type { Reason } from '../reasons.ts'
 
 /** What a message has to bring. */
 export interface AuthenticationRules {

@@ -1,5 +1,5 @@
 import type { Message } from '../decode.ts'
-import type { Reason } from '../telemetry.ts'
+import type { Reason } from '../reasons.ts'
 
 /**
  * One question asked of every message: undefined lets it pass, a Reason sends it to the quarantine.

@@ -1,4 +1,5 @@
 import type { Check } from './check.ts'
+import { metricLimits } from './metric-limits.ts'
 import { payloadSize } from './payload-size.ts'
 import { siteId } from './site-id.ts'
 import { storableFields } from './storable-fields.ts'
@@ -21,10 +22,12 @@ const NO_REGISTRY: RegistryChecks = { rateLimit: PASSES, admission: PASSES }
  * garbage never reaches it.
  *
  * @param limits may change its value at any time
+ * @param hasMetricLimits number and names of the metrics are bounded
  */
 export function checksOf(
   limits: { readonly maxPayloadBytes: number },
   registry: RegistryChecks = NO_REGISTRY,
+  hasMetricLimits = false,
 ): readonly Check[] {
   return [
     payloadSize(limits),
@@ -34,5 +37,6 @@ export function checksOf(
     siteId,
     registry.admission,
     storableFields,
+    ...(hasMetricLimits ? [metricLimits] : []),
   ]
 }

@@ -1,6 +1,6 @@
 import type { Message } from '../decode.ts'
 import type { DeviceAnswer, DeviceRecord } from '../registry/records.ts'
-import type { Reason } from '../telemetry.ts'
+import type { Reason } from '../reasons.ts'
 
 /**
  * NO_SUBSCRIPTION_CAPACITY, UNREGISTERED_DEVICE, SUBSCRIPTION_SUSPENDED, SUBSCRIPTION_EXPIRED,

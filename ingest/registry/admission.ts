@@ -12,7 +12,7 @@ import {
 } from '../checks/authentication.ts'
 import { registeredDevice } from '../checks/registered-device.ts'
 import type { Message } from '../decode.ts'
-import type { Reason } from '../telemetry.ts'
+import type { Reason } from '../reasons.ts'
 import type { AutoProvision } from './auto-provision.ts'
 import type { Certificates } from './certificates.ts'
 import type { Devices } from './devices.ts'

@@ -8,6 +8,7 @@ import type { Devices } from './devices.ts'
 import type {
   CertificateName,
   CertificateRecord,
+  ConnectingDevice,
   DeviceAnswer,
   DeviceName,
   UnlistedCertificate,
@@ -41,7 +42,7 @@ export class Connections {
   readonly #certificates: Pick<Certificates, 'load' | 'invalidate'>
   readonly #unlisted: UnlistedCertificate
   readonly #clock: Pick<Clock, 'sleep'>
-  #barred: (barred: Barred) => void = () => undefined
+  readonly #barred: ((barred: Barred) => void)[] = []
 
   constructor(parts: {
     readonly devices: Pick<Devices, 'peek' | 'load' | 'invalidate'>
@@ -61,16 +62,22 @@ export class Connections {
   }
 
   /**
-   * May this certificate connect? Asks the database, not the memory of an earlier connection: whoever
+   * May this device connect, with this certificate or without one? Asks the database, not the memory of an earlier connection: whoever
    * was turned away comes back at the very moment when that has been mended. Never rejects.
    *
    * While the database is away, a device whose certificate is good in all other respects is admitted
    * (an outage disconnects nobody, and what it sends is judged later), but not where the table
-   * of certificates is the only authority (`strict`).
+   * of certificates is the only authority (`strict`): nobody comes in there without one either.
    */
-  async mayConnect(key: string, name: CertificateName): Promise<ConnectDecision> {
+  async mayConnect(key: string, name: ConnectingDevice): Promise<ConnectDecision> {
+    const { tenantId, deviceId, fingerprint } = name
     const patience = new AbortController()
-    const asked = Promise.all([this.#devices.load(key, name), this.#certificates.load(name)])
+    const asked = Promise.all([
+      this.#devices.load(key, name),
+      fingerprint === undefined
+        ? undefined
+        : this.#certificates.load({ tenantId, deviceId, fingerprint }),
+    ])
     const answers = await Promise.race([
       asked.catch(() => undefined),
       this.#clock.sleep(PATIENCE_MS, patience.signal),
@@ -82,8 +89,8 @@ export class Connections {
     }
     const [device, certificate] = answers
     if (statusOf(device) === 'inactive') return { admitted: false, reason: 'device_inactive' }
-    if (certificate.status === 'REVOKED') return { admitted: false, reason: 'certificate_revoked' }
-    if (this.#unlisted === 'strict' && certificate.status !== 'ACTIVE') {
+    if (certificate?.status === 'REVOKED') return { admitted: false, reason: 'certificate_revoked' }
+    if (this.#unlisted === 'strict' && certificate?.status !== 'ACTIVE') {
       return { admitted: false, reason: 'certificate_unlisted' }
     }
     return ADMITTED
@@ -91,23 +98,22 @@ export class Connections {
 
   /** Called whenever the database is found to say so; often more than once. */
   onBarred(then: (barred: Barred) => void): void {
-    this.#barred = then
+    this.#barred.push(then)
   }
 
   bar(barred: Barred): void {
-    this.#barred(barred)
+    for (const then of this.#barred) then(barred)
   }
 
   deviceSeen({ tenantId, deviceId }: DeviceName, device: DeviceAnswer): void {
-    if (statusOf(device) === 'inactive')
-      this.#barred({ tenantId, deviceId, fingerprint: undefined })
+    if (statusOf(device) === 'inactive') this.bar({ tenantId, deviceId, fingerprint: undefined })
   }
 
   certificateSeen(
     { tenantId, deviceId, fingerprint }: CertificateName,
     record: CertificateRecord,
   ): void {
-    if (record.status === 'REVOKED') this.#barred({ tenantId, deviceId, fingerprint })
+    if (record.status === 'REVOKED') this.bar({ tenantId, deviceId, fingerprint })
   }
 }
 

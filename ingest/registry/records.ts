@@ -19,6 +19,11 @@ export interface DeviceName {
 }
 
 /** A certificate as it was presented, and whose it claims to be. */
+/** A device that connects; without a fingerprint it has shown no certificate. */
+export interface ConnectingDevice extends DeviceName {
+  readonly fingerprint: string | undefined
+}
+
 export interface CertificateName extends DeviceName {
   /** SHA-256 of the DER, lower-case hex. */
   readonly fingerprint: string

@@ -1,9 +1,8 @@
 /** A device, its tenant, its site and its certificate into the registry, by those who make them. */
-import { Client, type ClientBase } from 'pg'
 import type { DatabaseConfig } from '../../config/types.ts'
 import { OperationalError } from '../../core/errors.ts'
 import { isId } from '../../core/names.ts'
-import { connectionOf, literal } from '../database.ts'
+import { asTenant, type Needs, type OperatorClient, withClient } from './operator-client.ts'
 
 export interface DeviceRegistration {
   readonly tenantId: string
@@ -52,29 +51,15 @@ const MAX_COLUMN = 200
  * @throws RegistrationRefused
  */
 export async function registerDevice(
-  client: Pick<ClientBase, 'query'>,
+  client: OperatorClient,
   device: DeviceRegistration,
 ): Promise<RegisteredDevice> {
-  const problem = problemOf(device)
+  const problem = registrationProblem(device)
   if (problem !== undefined) throw new RegistrationRefused(problem)
   const { tenantId, deviceId, siteId, moveToSite = false, certificate } = device
-  const { rows: tables } = await client.query<{ registry: boolean; tenants: boolean }>(
-    `SELECT to_regclass('device_registry') IS NOT NULL AS registry,
-            to_regclass('tenants') IS NOT NULL AS tenants`,
-  )
-  if (tables[0]?.registry !== true) {
-    throw new RegistrationRefused(
-      `cannot register ${tenantId}/${deviceId}: the database has no table device_registry`,
-    )
-  }
-  await client.query(`BEGIN; SELECT set_config('app.tenant_id', ${literal(tenantId)}, true)`)
-  try {
-    if (tables[0].tenants) {
-      await client.query(
-        'INSERT INTO tenants (tenant_id, name) VALUES ($1, $1) ON CONFLICT (tenant_id) DO NOTHING',
-        [tenantId],
-      )
-    }
+  const tables = await requireTables(client, `${tenantId}/${deviceId}`)
+  return await asTenant(client, tenantId, MAY_REGISTER, async () => {
+    if (tables.tenants) await ensureTenant(client, tenantId)
     const made = await client.query(
       `INSERT INTO device_registry (tenant_id, device_id, site_id, status)
        VALUES ($1, $2, $3, 'ACTIVE') ON CONFLICT (tenant_id, device_id) DO NOTHING RETURNING 1`,
@@ -92,14 +77,44 @@ export async function registerDevice(
       'SELECT site_id, status FROM device_registry WHERE tenant_id = $1 AND device_id = $2',
       [tenantId, deviceId],
     )
-    await client.query('COMMIT')
     const [row] = rows
     if (row === undefined) throw new RegistrationRefused('row-level security hides the device')
     return { siteId: row.site_id, status: row.status, wasKnown: made.rows.length === 0 }
-  } catch (err) {
-    await client.query('ROLLBACK').catch(() => undefined)
-    throw err
-  }
+  })
+}
+
+/** What a transaction that registers devices does. */
+export const MAY_REGISTER: Needs = [
+  ['device_registry', 'SELECT'],
+  ['device_registry', 'INSERT'],
+]
+
+/** @param what that cannot be registered, for the message @throws RegistrationRefused */
+export async function requireTables(
+  client: OperatorClient,
+  what: string,
+): Promise<{ readonly tenants: boolean }> {
+  const { rows } = await client.query<{ registry: boolean; tenants: boolean }>(
+    `SELECT to_regclass('device_registry') IS NOT NULL AS registry,
+            to_regclass('tenants') IS NOT NULL AS tenants`,
+  )
+  const [found] = rows
+  if (found?.registry === true) return found
+  throw new RegistrationRefused(
+    `cannot register ${what}: the database has no table device_registry`,
+  )
+}
+
+/** A tenant that is there need not be made, and a role that may not make one can still go on. */
+export async function ensureTenant(client: OperatorClient, tenantId: string): Promise<void> {
+  const { rows } = await client.query<{ may: boolean }>(
+    `SELECT has_table_privilege('tenants', 'INSERT') AS may`,
+  )
+  if (rows[0]?.may !== true) return
+  await client.query(
+    'INSERT INTO tenants (tenant_id, name) VALUES ($1, $1) ON CONFLICT (tenant_id) DO NOTHING',
+    [tenantId],
+  )
 }
 
 /** `registerDevice` over a connection of its own, for a process without ingest. */
@@ -107,19 +122,12 @@ export async function registerDeviceIn(
   config: DatabaseConfig,
   device: DeviceRegistration,
 ): Promise<RegisteredDevice> {
-  const client = new Client(connectionOf(config))
-  client.on('error', () => undefined)
-  await client.connect()
-  try {
-    return await registerDevice(client, device)
-  } finally {
-    await client.end()
-  }
+  return await withClient(config, (client) => registerDevice(client, device))
 }
 
 async function insertCertificate(
-  client: Pick<ClientBase, 'query'>,
-  { tenantId, deviceId }: DeviceRegistration,
+  client: OperatorClient,
+  device: DeviceRegistration,
   certificate: CertificateRegistration,
 ): Promise<void> {
   await client.query(
@@ -127,25 +135,34 @@ async function insertCertificate(
        common_name, issuer, serial_number, status, not_before, not_after)
      VALUES ($1, $2, $3, $4, $5, $6, $7, 'ACTIVE', $8, $9)
      ON CONFLICT (fingerprint_sha256) DO NOTHING`,
-    [
-      tenantId,
-      deviceId,
-      certificate.pem,
-      fingerprintOf(certificate),
-      certificate.commonName,
-      certificate.issuer.slice(0, MAX_COLUMN),
-      certificate.serialNumber.toLowerCase().replace(/^0+(?=.)/u, ''),
-      certificate.notBefore.toISOString(),
-      certificate.notAfter.toISOString(),
-    ],
+    [...certificateValues(device, certificate)],
   )
+}
+
+/** In the order of the columns above, but for the status. */
+export function certificateValues(
+  { tenantId, deviceId }: DeviceRegistration,
+  certificate: CertificateRegistration,
+): readonly string[] {
+  return [
+    tenantId,
+    deviceId,
+    certificate.pem,
+    fingerprintOf(certificate),
+    certificate.commonName,
+    certificate.issuer.slice(0, MAX_COLUMN),
+    certificate.serialNumber.toLowerCase().replace(/^0+(?=.)/u, ''),
+    certificate.notBefore.toISOString(),
+    certificate.notAfter.toISOString(),
+  ]
 }
 
 function fingerprintOf({ fingerprint }: CertificateRegistration): string {
   return fingerprint.replaceAll(':', '').toLowerCase()
 }
 
-function problemOf({
+/** Why it cannot be registered as it is; undefined: it can. */
+export function registrationProblem({
   tenantId,
   deviceId,
   siteId,

@@ -83,7 +83,7 @@ export async function wantedRegistry(
 }
 
 /** As the login role if it sees every row; else as the role that reads all tenants, or one of them. */
-async function readAccess(database: Database, tables: readonly string[]): Promise<Access> {
+export async function readAccess(database: Database, tables: readonly string[]): Promise<Access> {
   if (tables.length === 0) return PLAIN
   if (await seesAll(database, PLAIN, tables)) return PLAIN
   const operator: Access = { role: 'pulse_operator', byTenant: false }

@@ -2,6 +2,7 @@
 import { createHash, X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { codeOf, messageOf } from '../../core/errors.ts'
+import { membersOf } from '../ca-files.ts'
 import { CertificateRejected } from '../errors.ts'
 import {
   filesOf,
@@ -104,7 +105,7 @@ export class CertificateFiles {
     const hash = createHash('sha256')
     const missing: string[] = []
     let unusable: string | undefined
-    for (const path of this.paths) {
+    for (const path of [...this.paths, ...(await this.#members(missing))]) {
       hash.update(`${path}\n`)
       try {
         const entry = await stat(path)
@@ -128,14 +129,29 @@ export class CertificateFiles {
     return { identity: hash.digest('hex'), missing, unusable }
   }
 
+  /** What the folder of CAs holds now. */
+  async #members(missing: string[]): Promise<readonly string[]> {
+    const { cafile, capath } = this.#files
+    if (capath === undefined) return []
+    try {
+      const { members } = await membersOf(capath)
+      if (members.length === 0 && cafile === undefined) missing.push(`a CA in ${capath}`)
+      return members
+    } catch (err) {
+      if (err instanceof CertificateRejected && codeOf(err.cause) === 'ENOENT') missing.push(capath)
+      return []
+    }
+  }
+
   #isRequired(path: string): boolean {
     const { certfile, keyfile, cafile, deviceCafile } = this.#files
     return [certfile, keyfile, cafile, deviceCafile].includes(path)
   }
 }
 
-function hashOf({ cert, key, trust }: ServerCertificate): string {
+function hashOf({ cert, key, trust, dhparam }: ServerCertificate): string {
   const hash = createHash('sha256')
-  for (const part of [cert, key, trust?.identity ?? '']) hash.update(`${part.length}\n${part}`)
+  for (const part of [cert, key, trust?.identity ?? '', dhparam ?? ''])
+    hash.update(`${part.length}\n${part}`)
   return hash.digest('hex')
 }

@@ -2,12 +2,12 @@
  * The certificate files of one listener, followed: what it serves with, whom it trusts, and the way
  * of what changes on disk into force.
  */
-import { readFile } from 'node:fs/promises'
 import type { RotationConfig, TlsConfig } from '../../config/types.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
 import type { Metrics } from '../../core/metrics.ts'
 import { type FileWatch, watchFiles } from '../../core/watch-files.ts'
+import { namesCas, readCaFiles } from '../ca-files.ts'
 import type { ChainContext } from '../chain.ts'
 import { CertificateRejected } from '../errors.ts'
 import type { ServerCertificate, ServerCertificateFiles } from '../server-certificate.ts'
@@ -22,7 +22,7 @@ import { Rotation, type RotationPorts } from './rotation.ts'
 
 export type FollowedTls = ServerCertificateFiles &
   Pick<TlsConfig, 'crlfile'> &
-  Partial<Pick<TlsConfig, 'minVersion' | 'ciphers'>>
+  Partial<Pick<TlsConfig, 'minVersion' | 'ciphers' | 'ignoreCertificateDates'>>
 
 export interface ListenerCertificatesOptions {
   readonly name: string
@@ -61,8 +61,10 @@ export class ListenerCertificates {
     this.#options = options
     const { name, tls, rotation, chain, clock, log, metrics } = options
     this.tls = tls
-    this.admission =
-      tls.cafile === undefined ? undefined : new AwaitedAdmission({ ...chain, clock })
+    const ignoreDates = tls.ignoreCertificateDates === true
+    this.admission = namesCas(tls)
+      ? new AwaitedAdmission({ ...chain, clock, ignoreDates })
+      : undefined
     this.#files = new CertificateFiles(tls, () => clock.now())
     const isServing = (): boolean => this.#credentials !== undefined
     const warnDays = rotation.expiryWarnDays
@@ -81,7 +83,7 @@ export class ListenerCertificates {
   static async open(options: ListenerCertificatesOptions): Promise<ListenerCertificates> {
     const listener = new ListenerCertificates(options)
     const candidate = await listener.#first()
-    if (candidate === undefined) listener.#earlyTrust = await trustOf(options.tls.cafile)
+    if (candidate === undefined) listener.#earlyTrust = await trustOf(options.tls)
     else listener.#take(candidate.credentials)
     const { clock, rotation } = options
     listener.#rotation = new Rotation(rotation, clock, listener.#ports(), candidate)
@@ -188,11 +190,11 @@ export class ListenerCertificates {
   }
 }
 
-/** Undefined when the file is not there or no bundle yet: then its listener has more to wait for. */
-async function trustOf(cafile: string | undefined): Promise<TrustSet | undefined> {
-  if (cafile === undefined) return undefined
+/** Undefined when the files are not there or no bundle yet: then the listener has more to wait for. */
+async function trustOf(tls: FollowedTls): Promise<TrustSet | undefined> {
   try {
-    return new TrustSet({ ca: await readFile(cafile, 'latin1'), origin: cafile })
+    const bundle = await readCaFiles(tls)
+    return bundle === undefined ? undefined : new TrustSet(bundle)
   } catch {
     return undefined
   }

@@ -47,7 +47,10 @@ export async function rehearse(
 }
 
 /** As the listener's own server; see broker/listeners/tls.ts. */
-function serverOf({ key, cert, ca }: ServerCertificate, settings: RehearsalSettings): Server {
+function serverOf(
+  { key, cert, ca, dhparam }: ServerCertificate,
+  settings: RehearsalSettings,
+): Server {
   const { minVersion = 'TLSv1.2', ciphers } = settings
   return createServer({
     key,
@@ -55,6 +58,7 @@ function serverOf({ key, cert, ca }: ServerCertificate, settings: RehearsalSetti
     ca: ca ?? [],
     minVersion,
     ...(ciphers === undefined ? {} : { ciphers }),
+    ...(dhparam === undefined ? {} : { dhparam }),
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_TICKET,
     requestCert: ca !== undefined,
     rejectUnauthorized: false,

@@ -139,3 +139,55 @@ test('what a dead socket cannot take is let go of', async () => {
   assert.equal(outbox.backlogBytes, socket.writableLength)
   assert.equal(socket.text, 'a')
 })
+
+test('packets and bytes are counted as they leave, and what has not left is told', async () => {
+  const socket = new HeldSocket()
+  const traffic = { bytesSent: 0, packetsSent: 0 }
+  const traced: string[] = []
+  const trace = { isOn: false }
+  const outbox = new Outbox(socket, undefined, {
+    trace,
+    traffic,
+    traced: (bytes) => traced.push(String(bytes)),
+  })
+  outbox.write(Buffer.from('ab'))
+  outbox.write(Buffer.from('cdef'), 2)
+  assert.deepEqual(traffic, { bytesSent: 0, packetsSent: 3 })
+  assert.equal(outbox.backlogPackets, 3)
+  await nextTurn()
+  assert.deepEqual(traffic, { bytesSent: 6, packetsSent: 3 })
+  assert.equal(outbox.backlogPackets, 0)
+  assert.equal(traced.length, 0)
+
+  trace.isOn = true
+  // More than one write takes: the last one stays until the socket has taken the first.
+  for (const letter of ['x', 'y']) outbox.write(Buffer.alloc(131_072, letter))
+  outbox.write(Buffer.from('z'))
+  assert.equal(outbox.backlogPackets, 3)
+  socket.release()
+  assert.equal(outbox.backlogPackets, 2)
+  socket.hold = false
+  socket.release()
+  await nextTurn()
+  assert.equal(outbox.backlogPackets, 0)
+  assert.deepEqual(traffic, { bytesSent: 6 + 2 * 131_072 + 1, packetsSent: 6 })
+  assert.deepEqual(
+    traced.map((text) => text[0]),
+    ['x', 'y', 'z'],
+  )
+})
+
+test('what a lost socket no longer takes is not counted as sent', async () => {
+  const socket = new HeldSocket()
+  const traffic = { bytesSent: 0, packetsSent: 0 }
+  const outbox = new Outbox(socket, undefined, {
+    trace: { isOn: false },
+    traffic,
+    traced: () => undefined,
+  })
+  socket.destroy()
+  outbox.write(Buffer.from('abc'))
+  await nextTurn()
+  assert.equal(traffic.bytesSent, 0)
+  assert.equal(outbox.backlogPackets, 0)
+})

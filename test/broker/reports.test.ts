@@ -95,7 +95,7 @@ async function publish(client: RawClient, topic: string): Promise<void> {
   await client.next(PacketType.PUBACK)
 }
 
-const certificate = {} as Extract<Identity, { kind: 'device' }>['certificate']
+const certificate = {} as Extract<Identity, { kind: 'certificate' }>['certificate']
 const device: Identity = {
   kind: 'device',
   userName: 'acme/pump-7',

@@ -21,7 +21,7 @@ export async function deployment(t: TestContext): Promise<string> {
   }
   const commands = [
     ['pki', 'init', '--directory', join(folder, 'certs'), '--host', 'localhost'],
-    ['passwd', join(folder, 'passwd', 'passwd'), 'service_pulse', SERVICE_PASSWORD],
+    ['passwd', '-c', '-b', join(folder, 'passwd', 'passwd'), 'service_pulse', SERVICE_PASSWORD],
   ]
   for (const args of commands) {
     const { code, output } = await runMidge(t, { args })

@@ -198,14 +198,19 @@ test('the broker never runs as root, whatever PUID says', { skip }, async (t) =>
 
 test('other commands run as they are, and words of midge are midge', { skip }, async (t) => {
   const mosquitto = await deployment(t)
-  const table: readonly [command: readonly string[], output: RegExp][] = [
-    [['--version'], /^midge version \S+\n$/u],
-    [['check', '/mosquitto/config/mosquitto.conf'], /Configuration file is OK\.\n$/u],
-    [['id', '-u'], /^1883\n$/u],
+  const table: readonly [command: readonly string[], output: RegExp, code: number][] = [
+    [['--version'], /^midge version \S+\n$/u, 0],
+    // The key here is root's alone: the report says so, with its mode and our uid.
+    [
+      ['check', '/mosquitto/config/mosquitto.conf'],
+      /Error: listener 8883 stays closed: \S+server\.key: .*mode 0600, owner 0:0; this process is uid 1883/u,
+      3,
+    ],
+    [['id', '-u'], /^1883\n$/u, 0],
   ]
-  for (const [command, output] of table) {
+  for (const [command, output, code] of table) {
     const container = await startContainer(t, { ...MIDGE, mosquitto, command })
-    assert.equal(await container.ended, 0, container.output())
+    assert.equal(await container.ended, code, container.output())
     assert.match(container.output(), output)
   }
 })

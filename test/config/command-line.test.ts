@@ -30,9 +30,17 @@ const WRONG: readonly (readonly [line: string, message: string, withUsage?: true
   ['demo -c a', "Error: Unknown option '-c'.", true],
   ['rows --limit all', 'Error: --limit is "all", expected a whole number from 1.'],
   ['rows 5', "Error: Unknown option '5'.", true],
-  ['check', 'Error: check given, but no config file specified.'],
+  ['check', 'Error: check given, but no config file specified.', true],
   ['check a b', "Error: Unknown option 'b'.", true],
-  ['explain a publish', 'Error: explain needs an identity, publish or subscribe, and a topic.'],
+  [
+    'explain a publish',
+    'Error: explain needs an identity, publish or subscribe, and a topic.',
+    true,
+  ],
+  [
+    'explain a publish t --certificate',
+    'Error: --certificate argument given, but no file specified.',
+  ],
   ['explain a read t -c f', 'Error: explain "read", expected publish or subscribe.'],
   ['explain a publish t', 'Error: explain needs -c config_file.'],
   ['explain a publish t u', "Error: Unknown option 'u'.", true],
@@ -145,7 +153,12 @@ test('the other commands take their own options', () => {
     file: 'f',
     listener: '8883',
     clientId: 'x',
+    certificate: undefined,
+    registry: false,
   })
+  const asked = parse('explain a/b publish t --config-file f --certificate d.crt --registry')
+  assert.deepEqual(asked.name === 'explain' && [asked.certificate, asked.registry], ['d.crt', true])
+  assert.deepEqual(parse('explain -h'), { name: 'help' })
   assert.deepEqual(parse('health'), { name: 'health', url: undefined })
   assert.deepEqual(parse('health --url http://h:1/ready'), {
     name: 'health',
@@ -155,10 +168,10 @@ test('the other commands take their own options', () => {
 
 test('the usage names every command and option', () => {
   const names =
-    'start demo pki rows passwd check explain health --listener --client-id -c -p -v -q -d -h --data --test-config --tls-keylog --version --devices --rate --limit --follow --url'
+    'start demo pki rows passwd check explain health --listener --client-id --certificate --registry -c -p -v -q -d -h --data --test-config --tls-keylog --version --devices --rate --limit --follow --url'
   for (const name of names.split(' ')) assert.ok(USAGE.includes(name), name)
 })
 
-test('exit codes are those of Mosquitto', () => {
-  assert.deepEqual(EXIT, { ok: 0, listener: 1, configuration: 3, unreadable: 13 })
+test('exit codes are those of Mosquitto, and one of check alone', () => {
+  assert.deepEqual(EXIT, { ok: 0, listener: 1, dangers: 2, configuration: 3, unreadable: 13 })
 })

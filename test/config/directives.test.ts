@@ -55,6 +55,12 @@ const FIELDS: readonly (readonly [
     ['a', 'b'],
   ],
   ['capath /ca\ncertfile c\nkeyfile k', ({ listener }) => listener?.tls?.capath, '/ca'],
+  ['dhparamfile /dh\ncertfile c\nkeyfile k', ({ listener }) => listener?.tls?.dhparamfile, '/dh'],
+  [
+    'capath /ca\nrequire_certificate true\ncertfile c\nkeyfile k',
+    ({ listener }) => listener?.tls?.requireCertificate,
+    true,
+  ],
   [
     'disable_client_cert_date_checks true\ncertfile c\nkeyfile k',
     ({ listener }) => listener?.tls?.ignoreCertificateDates,

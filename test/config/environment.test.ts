@@ -199,19 +199,48 @@ test('what the platform sets is kept', () => {
     CERT_AUTH_ENABLED: '1',
     REQUIRE_TOKEN: '0',
     SETTINGS_POLL_SECONDS: '7',
-    DEVICE_CA_KEY_PATH: '/ca.key',
+    FLUSH_INTERVAL_MS: '500',
+    INGEST_WORKER_COUNT: '8',
     INGEST_QUEUE_SIZE: '100000',
     DATABASE_URL: 'postgres://h/d',
     MQTT_HOST: 'ignored',
   }
-  const { platform, ingest } = load(TEXT, { environment }).config
-  assert.equal(platform?.certAuthEnabled, true)
-  assert.equal(platform?.requireToken, false)
-  assert.equal(platform?.settingsPollSeconds, 7)
-  assert.equal(platform?.deviceCaKey, '/ca.key')
-  assert.equal(platform?.deviceCaCertificate, '/mosquitto/certs/device-ca.crt')
+  const { ingest, crlWriter } = load(TEXT, { environment }).config
+  assert.equal(ingest?.registry?.certAuthEnabled, true)
+  assert.equal(ingest?.registry?.requireToken, false)
+  assert.equal(ingest?.registry?.settingsPollSeconds, 7)
   assert.equal(ingest?.maxWaitingRecords, 105_000)
+  assert.equal(crlWriter, undefined)
   assert.deepEqual(load(TEXT, { environment }).warnings, [])
+})
+
+test('the CRL is written only on request, at the paths the platform gives', () => {
+  const environment = { DATABASE_URL: 'postgres://h/d', MIDGE_WRITE_CRL: 'on' }
+  assert.deepEqual(load(TEXT, { environment }).config.crlWriter, {
+    caCertificate: '/mosquitto/certs/device-ca.crt',
+    caKey: '/mosquitto/certs/device-ca.key',
+    output: '/mosquitto/certs/device-crl.pem',
+  })
+  const named = { DEVICE_CA_KEY_PATH: '/ca.key', CRL_OUTPUT_PATH: '/crl.pem' }
+  assert.deepEqual(load(TEXT, { environment: { ...environment, ...named } }).config.crlWriter, {
+    caCertificate: '/mosquitto/certs/device-ca.crt',
+    caKey: '/ca.key',
+    output: '/crl.pem',
+  })
+  assert.throws(
+    () => load(TEXT, { environment: { MIDGE_WRITE_CRL: 'on' } }),
+    /MIDGE_WRITE_CRL is "on", expected off: without ingest there is no table of certificates/u,
+  )
+})
+
+test('certificates expire in the table where nobody else sees to it, or on request', () => {
+  const expires = (environment: Environment) =>
+    load(TEXT, { environment: { DATABASE_URL: 'postgres://h/d', ...environment } }).config.ingest
+      ?.expireCertificates
+  assert.equal(expires({}), false)
+  assert.equal(expires({ MIDGE_EXPIRE_CERTIFICATES: 'on' }), true)
+  assert.equal(expires({ MIDGE_MIGRATE: 'on' }), true)
+  assert.equal(expires({ MIDGE_MIGRATE: 'on', MIDGE_EXPIRE_CERTIFICATES: 'off' }), false)
 })
 
 test("Mosquitto's own variable wins over persistence_location", () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { load, refusals, warnings } from './in-memory.ts'
+import { load, warnings } from './in-memory.ts'
 
 /** What tells listeners apart, on one line each. */
 function summary(text: string): readonly string[] {
@@ -297,7 +297,7 @@ const MOSQUITTO_LOGS: readonly (readonly [string, string | undefined])[] = [
   ['log_timestamp false', undefined],
   ['log_type none', 'stderr: '],
   ['log_type debug\nlog_type subscribe', 'stderr: debug subscribe'],
-  ['log_type error\nlog_type websockets', 'stderr: error'],
+  ['log_type error\nlog_type websockets', 'stderr: error websockets'],
   ['log_dest none', ': error warning notice information'],
   ['log_dest topic\nlog_dest stdout', 'topic stdout: error warning notice information'],
   ['log_dest stdout\nlog_dest none\nlog_dest file /l\nlog_type error', 'file /l: error'],
@@ -313,7 +313,7 @@ test("log_dest and log_type ask for Mosquitto's lines", () => {
   }
   const log = (text: string, options = {}) => load(text, options).config.log.mosquitto
   assert.deepEqual(log('log_dest stderr', { verbosity: 'quiet' })?.destinations, [])
-  assert.equal(log('log_type error', { verbosity: 'verbose' })?.types.length, 7)
+  assert.equal(log('log_type error', { verbosity: 'verbose' })?.types.length, 8)
   const environment = { MIDGE_LOG_LEVEL: 'warn' }
   assert.deepEqual(log('log_type all', { environment })?.types, ['error', 'warning'])
   const timed = log('log_type all\nlog_timestamp false\nlog_timestamp_format %F')
@@ -327,7 +327,7 @@ test('log types come to the lowest level that has one of them', () => {
 test('-q wins over -v and both over file and environment', () => {
   const environment = { MIDGE_LOG_LEVEL: 'warn', LOG_LEVEL: 'ERROR' }
   const level = (text: string, options = {}) => load(text, options).config.log.level
-  assert.equal(level('log_type error', { environment, verbosity: 'verbose' }), 'debug')
+  assert.equal(level('log_type error', { environment, verbosity: 'verbose' }), 'trace')
   assert.equal(level('log_type all', { environment, verbosity: 'quiet' }), 'silent')
   assert.equal(level('log_type all', { environment }), 'warn')
   assert.equal(level('log_type all', { environment: { LOG_LEVEL: 'ERROR' } }), 'error')
@@ -394,12 +394,9 @@ test('ciphers of one kind leave the other kind as it is', () => {
   assert.equal(ciphers(''), '')
 })
 
-test('a user directive does nothing, and a process that is root is refused', () => {
+test('a user directive is taken as it stands: the start changes to it', () => {
   assert.equal(load('user mosquitto').config.user, 'mosquitto')
-  assert.deepEqual(refusals('user mosquitto', { asRoot: true }), [
-    "1: The 'user' option is not supported yet for a process that is started as root: it would stay root; start it as that user.",
-  ])
-  assert.deepEqual(refusals('user root', { asRoot: true }), [])
+  assert.equal(load('').config.user, undefined)
 })
 
 test('a Config cannot be changed, not even deep inside', () => {

@@ -57,6 +57,8 @@ test('tenancy and ingest are on, into the embedded database unless another is co
     whenMissing: 'wait',
     whenStale: 'serve-stale',
     withoutCrl: 'refuse',
+    intermediatesWithoutCrl: 'accept',
+    requireCrlNumber: false,
   })
   assert.equal(deniedPublish, 'drop')
   const database = start({ DATABASE_URL: 'postgres://h/d' }).ingest?.database

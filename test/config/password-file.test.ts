@@ -22,7 +22,7 @@ function messagesOf(text: string, argon2 = false): readonly string[] {
   return []
 }
 
-const PLAIN = 'plain text passwords are not accepted: mosquitto_passwd -U hashes such a file'
+const PLAIN = 'plain text passwords are not accepted: midge passwd -U hashes such a file'
 const UNKNOWN = 'unknown password hash: known are $7$, $6$, $argon2id$, $2a$, $2b$ and $2y$'
 const SHAPE_7 = 'a $7$ hash is $7$<iterations>$<salt>$<key>'
 const COUNT_7 = 'a $7$ hash has 1 to 10000000 iterations'

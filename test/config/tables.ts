@@ -30,7 +30,7 @@ export function directiveTable(): string {
       block,
       value.description,
       statusText(directive),
-      reload ? 'yes' : '',
+      reload === 'no' ? '' : reload,
     ]
     return `| ${cells.join(' | ')} |`
   })

@@ -351,14 +351,7 @@ const TLS: readonly Case[] = [
   ],
 ]
 
-const pending = (name: string, value: string, prefix = ''): Case => [
-  `${prefix}${name} ${value}`,
-  `${prefix.split('\n').length}: The '${name}' option is not supported yet.`,
-]
-
 const NOT_YET: readonly Case[] = [
-  pending('capath', '/etc/ssl/certs', T),
-  pending('disable_client_cert_date_checks', 'true', T),
   [
     'listener 0 /run/mqtt.sock\nlistener 0 /run/mqtt.sock',
     '2: /run/mqtt.sock is taken by the listener of mosquitto.conf:1.',

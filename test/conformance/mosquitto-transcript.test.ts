@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { copyFile, writeFile } from 'node:fs/promises'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -26,16 +26,31 @@ const NEEDED = [MOSQUITTO, '/usr/bin/mosquitto_passwd']
 const missing = NEEDED.find((file) => !existsSync(file))
 const APP = { userName: 'app', password: 'secret' }
 
+/** What the password_file holds from the start, and what is done to it later. */
+const ACCOUNTS = [
+  ['-b', 'app', 'secret'],
+  ['-b', 'changed', 'old'],
+  ['-b', 'removed', 'gone'],
+] as const
+const LATER = [
+  ['-b', 'changed', 'new'],
+  ['-b', 'added', 'fresh'],
+  ['-D', 'removed'],
+] as const
+
+/** Given the text of the file as it is. */
+type Reload = (file: 'acl' | 'passwd', change: (text: string) => Promise<string>) => Promise<void>
+
 /** What a case does with one broker, and the lines it writes of what it saw. */
 class Script {
   readonly lines: string[] = []
-  readonly #t: TestContext
+  readonly t: TestContext
   readonly #port: number
-  /** Puts another acl_file in place and asks for a reload. */
-  readonly reload: (acl: string) => Promise<void>
+  /** Puts other files in place and asks for a reload. */
+  readonly reload: Reload
 
-  constructor(t: TestContext, port: number, reload: (acl: string) => Promise<void>) {
-    this.#t = t
+  constructor(t: TestContext, port: number, reload: Reload) {
+    this.t = t
     this.#port = port
     this.reload = reload
   }
@@ -47,7 +62,7 @@ class Script {
   /** Connects and notes the CONNACK, or that there was none. */
   async connect(fields: ConnectFields = {}): Promise<RawClient> {
     const client = await RawClient.tcp(this.#port)
-    this.#t.after(() => client.destroy())
+    this.t.after(() => client.destroy())
     try {
       const { returnCode, sessionPresent } = await client.connect(fields)
       this.note(`CONNACK ${returnCode}${sessionPresent ? ' session present' : ''}`)
@@ -346,7 +361,7 @@ const CASES: readonly Case[] = [
       await script.subscribe(other, ['later/#', 'public/h'], 0)
       await app.publish('later/h', 'early', { qos: 1 })
       await script.received(other)
-      await script.reload('topic read later/#\nuser app\ntopic readwrite #\n')
+      await script.reload('acl', async () => 'topic read later/#\nuser app\ntopic readwrite #\n')
       while (!other.unread.some(({ type }) => type === PacketType.PUBLISH)) {
         await app.publish('later/h', 'probe', { qos: 1 })
         await other.ping()
@@ -357,7 +372,40 @@ const CASES: readonly Case[] = [
       await script.received(other)
     },
   },
+  {
+    title: 'another password_file is in force after SIGHUP, for connections that stand',
+    async run(script) {
+      const stays = await script.connect({ clientId: 'a1', ...APP })
+      const changed = { userName: 'changed', password: 'old' }
+      const removed = { userName: 'removed', password: 'gone' }
+      const before = [
+        await script.connect({ clientId: 'a2', ...changed }),
+        await script.connect({ clientId: 'a3', ...removed }),
+      ]
+      await script.connect({ clientId: 'a4', userName: 'added', password: 'fresh' })
+      await script.reload('passwd', async (text) =>
+        passwordFile(await scratchDirectory(script.t), LATER, text),
+      )
+      for (const client of before) await script.closed(client)
+      await stays.ping()
+      script.note('app stays')
+      await script.connect({ clientId: 'a2', ...changed })
+      await script.connect({ clientId: 'a2', ...changed, password: 'new' })
+      await script.connect({ clientId: 'a3', ...removed })
+      await script.connect({ clientId: 'a4', userName: 'added', password: 'fresh' })
+    },
+  },
 ]
+
+/** As mosquitto_passwd leaves it: lines that it is not told to change stay as they are. */
+function passwordFile(folder: string, changes: readonly (readonly string[])[], text = ''): string {
+  const file = join(folder, 'passwd')
+  writeFileSync(file, text, { mode: 0o600 })
+  for (const [option = '', ...account] of changes) {
+    execFileSync('/usr/bin/mosquitto_passwd', [option, file, ...account], { stdio: 'ignore' })
+  }
+  return readFileSync(file, 'utf8')
+}
 
 const ACL = 'topic readwrite public/#\n\nuser app\ntopic readwrite #\n'
 
@@ -375,7 +423,7 @@ async function startOne(t: TestContext, which: 'mosquitto' | 'midge', passwd: st
   const folder = await scratchDirectory(t)
   const port = await freePort()
   const file = join(folder, 'mosquitto.conf')
-  await copyFile(passwd, join(folder, 'passwd'))
+  await writeFile(join(folder, 'passwd'), passwd)
   await writeFile(join(folder, 'acl'), ACL)
   await writeFile(
     file,
@@ -389,8 +437,9 @@ sys_interval 0
 `,
   )
   const child = which === 'midge' ? await midge(t, file) : await mosquitto(t, file)
-  const reload = async (acl: string) => {
-    await writeFile(join(folder, 'acl'), acl)
+  const reload: Reload = async (name, change) => {
+    const file = join(folder, name)
+    await writeFile(file, await change(await readFile(file, 'utf8')))
     child.kill('SIGHUP')
   }
   return { port, reload }
@@ -419,11 +468,7 @@ test('Midge answers as Mosquitto does', {
   timeout: 60_000,
   skip: missing === undefined ? false : `${missing} is not installed`,
 }, async (t) => {
-  const folder = await scratchDirectory(t)
-  const passwd = join(folder, 'passwd')
-  const { userName, password } = APP
-  const args = ['-b', '-c', passwd, userName, password]
-  execFileSync('/usr/bin/mosquitto_passwd', args, { stdio: 'ignore' })
+  const passwd = passwordFile(await scratchDirectory(t), ACCOUNTS)
   const [theirs, ours] = [
     await startOne(t, 'mosquitto', passwd),
     await startOne(t, 'midge', passwd),

@@ -11,6 +11,7 @@ import { DEFAULT_MQTT } from '../../broker/mqtt-rules.ts'
 import type {
   ClientCertificates,
   ConnectionObserver,
+  DeviceRegistry,
   PreSharedKeys,
   ServerCredentials,
   TelemetrySink,
@@ -40,8 +41,11 @@ export interface TestBrokerOptions extends TestListenerOptions {
   readonly limits?: Partial<LimitsConfig>
   readonly mqtt?: Partial<MqttConfig>
   readonly sink?: TelemetrySink
+  readonly registry?: DeviceRegistry
   readonly observer?: ConnectionObserver
   readonly deniedPublish?: Config['deniedPublish']
+  readonly revokedSession?: Config['revokedSession']
+  readonly deviceRetain?: NonNullable<Config['deviceRetain']>
   readonly clock?: Clock
   readonly keylog?: (line: Buffer) => void
   readonly log?: Log
@@ -51,6 +55,8 @@ export interface TestBrokerOptions extends TestListenerOptions {
 
 export interface TestBroker {
   readonly broker: Broker
+  /** As it was started with. */
+  readonly config: Config
   readonly port: number
   readonly metrics: Metrics
   /** A raw TCP client that has sent nothing yet. */
@@ -90,6 +96,8 @@ export async function startBroker(
     log: { level: 'silent' },
     sysInterval: 0,
     deniedPublish: options.deniedPublish ?? 'drop',
+    ...(options.revokedSession === undefined ? {} : { revokedSession: options.revokedSession }),
+    deviceRetain: options.deviceRetain ?? 'honour',
     ...(options.mqtt === undefined ? {} : { mqtt: { ...DEFAULT_MQTT, ...options.mqtt } }),
   }
   const files = new Map<string, ListenerFiles>()
@@ -110,6 +118,7 @@ export async function startBroker(
     sink: options.sink,
     keylog: options.keylog,
     observer: options.observer,
+    registry: options.registry,
     files,
   })
   t.after(() => broker.stop())
@@ -130,6 +139,7 @@ export async function startBroker(
   }
   return {
     broker,
+    config,
     port,
     metrics,
     raw,

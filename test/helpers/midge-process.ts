@@ -44,7 +44,8 @@ export interface MidgeOptions {
 export function spawnMidge(t: TestContext, options: MidgeOptions): Omit<MidgeProcess, 'ports'> {
   const { DATABASE_URL: _url, ...inherited } = process.env
   const child = spawn(process.execPath, [MAIN, ...options.args], {
-    env: { ...inherited, ...FREE_PORTS, ...options.env },
+    // As root it stays root unless a test says otherwise: scratch files are root's.
+    env: { ...inherited, ...FREE_PORTS, PUID: '0', ...options.env },
     ...options.user,
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -13,6 +13,7 @@ import type { ConnectionOptions } from 'node:tls'
 import type { TlsConfig } from '../../config/types.ts'
 import { systemClock, type Clock } from '../../core/clock.ts'
 import { CrlStore, TrustSet, createClientCertificates } from '../../pki/index.ts'
+import type { Pins } from '../../pki/pins.ts'
 import type { ServerCredentials } from '../../broker/ports.ts'
 import type { TestListenerOptions } from './broker.ts'
 import {
@@ -74,15 +75,20 @@ export function tlsConfig(changes: Partial<TlsConfig> = {}): TlsConfig {
 export function mutualTls({
   clock = systemClock,
   ca = makeCa('Test CA'),
+  ignoreDates = false,
+  pins,
+  server = issueServer(ca),
 }: {
   readonly clock?: Clock
   readonly ca?: TestCa
+  readonly ignoreDates?: boolean
+  readonly pins?: Pins
+  readonly server?: TestCertificate
 } = {}): MutualTls {
-  const server = issueServer(ca)
   const trust = new TrustSet({ ca: ca.certificatePem, origin: 'ca.crt' })
   const store = new CrlStore({ clock, authorities: trust.encodings })
   const policy = { whenStale: 'serve-stale', withoutCrl: 'accept' } as const
-  const certificates = createClientCertificates({ trust, store, policy, clock })
+  const certificates = createClientCertificates({ trust, store, policy, clock, ignoreDates, pins })
   const credentials = credentialsOf(server, ca)
   const revoked: string[] = []
   let crlNumber = 0

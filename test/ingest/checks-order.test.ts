@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
+import { REASONS } from '../../ingest/reasons.ts'
 import type { CertificateRecord, DeviceAnswer } from '../../ingest/registry/records.ts'
 import { message, publisher } from './messages.ts'
 import { DEVICE, UNLISTED, judgeWith, listed, makeFakes } from './registry/fakes.ts'
@@ -26,6 +27,9 @@ interface Situation {
   readonly token?: string | undefined
   readonly userName?: string
   readonly seq?: string
+  readonly isCrowded?: boolean
+  readonly longName?: boolean
+  readonly oddName?: boolean
 }
 
 const unproved = { registered: 'yes', certificate: UNLISTED } as const
@@ -50,6 +54,9 @@ const DEFECTS: readonly (readonly [reason: string, defect: Situation])[] = [
   ['TOKEN_INVALID', { body: 'object', ...unproved, tokenHash: hash(TOKEN), token: 'tok-2' }],
   ['AUTH_FAILED', { body: 'object', registered: 'yes', userName: 'acme/pump-8' }],
   ['INVALID_FIELD:seq', { body: 'object', seq: '1.5' }],
+  ['TOO_MANY_METRICS', { body: 'object', isCrowded: true }],
+  ['METRIC_KEY_TOO_LONG', { body: 'object', longName: true }],
+  ['METRIC_KEY_INVALID', { body: 'object', oddName: true }],
 ]
 
 /** Both at once, or undefined: nothing can be in two states. */
@@ -57,6 +64,13 @@ function both(a: Situation, b: Situation): Situation | undefined {
   const fields = Object.entries(a) as [keyof Situation, unknown][]
   const clash = fields.some(([field, value]) => field in b && b[field] !== value)
   return clash ? undefined : { ...a, ...b }
+}
+
+function metricsOf({ isCrowded, longName, oddName }: Situation): string {
+  const names = Array.from({ length: isCrowded === true ? 51 : 2 }, (_, i) => `m${i}`)
+  if (longName === true) names[0] = 'n'.repeat(129)
+  if (oddName === true) names[1] = 'a\tb'
+  return JSON.stringify(Object.fromEntries(names.map((name) => [name, 1])))
 }
 
 async function reasonOf(situation: Situation): Promise<string | undefined> {
@@ -82,6 +96,7 @@ async function reasonOf(situation: Situation): Promise<string | undefined> {
       ? []
       : [`"provision_token":"${token}"`]),
     `"seq":${situation.seq ?? '1'}`,
+    `"metrics":${metricsOf(situation)}`,
     `"x":"${'x'.repeat(padding)}"`,
   ]
   const text = { broken: `{${members.join(',')}`, array: `["${'x'.repeat(padding)}"]` }
@@ -90,8 +105,18 @@ async function reasonOf(situation: Situation): Promise<string | undefined> {
     publisher: { ...publisher, userName },
     ...(situation.topic === undefined ? {} : { topic: situation.topic }),
   })
-  return judgeWith(telemetry, fakes, { hasTokens: situation.hasTokens ?? true })
+  const { hasTokens = true } = situation
+  return judgeWith(telemetry, fakes, { hasTokens, hasMetricLimits: true })
 }
+
+test('there is a defect for every reason, in their order', () => {
+  const late = new Set(['INVALID_FIELD:site_id', 'INVALID_FIELD:metrics'])
+  // The three fields are looked at together, see decode.test.ts.
+  assert.deepEqual(
+    DEFECTS.map(([reason]) => reason),
+    REASONS.filter((reason) => !late.has(reason)),
+  )
+})
 
 test('a message without a defect is stored', async () => {
   assert.equal(await reasonOf({}), undefined)
@@ -116,9 +141,9 @@ test('of two defects the one that is asked for first gives the reason', async ()
     }
   }
   // What is no object has no members, and whoever is not registered is in no state; beside those:
-  assert.equal(pairs + impossible.length, 153)
+  assert.equal(pairs + impossible.length, (DEFECTS.length * (DEFECTS.length - 1)) / 2)
   assert.deepEqual(
-    impossible.filter((pair) => !/^INVALID_|CAPACITY|UNREGISTERED/u.test(pair)),
+    impossible.filter((pair) => !/^INVALID_(?:JSON|PAYLOAD)|CAPACITY|UNREGISTERED/u.test(pair)),
     [
       'SUBSCRIPTION_SUSPENDED SUBSCRIPTION_EXPIRED',
       'TOKEN_NOT_SET_IN_REGISTRY TOKEN_MISSING',

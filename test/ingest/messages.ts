@@ -3,7 +3,8 @@ import { deviceId, tenantId } from '../../core/names.ts'
 import { runChecks, type Check } from '../../ingest/checks/check.ts'
 import { checksOf } from '../../ingest/checks/index.ts'
 import { decode, rowOf } from '../../ingest/decode.ts'
-import type { Publisher, Reason, Row, Telemetry } from '../../ingest/telemetry.ts'
+import type { Reason } from '../../ingest/reasons.ts'
+import type { Publisher, Row, Telemetry } from '../../ingest/telemetry.ts'
 
 export const MAX_PAYLOAD = 8192
 export const RECEIVED_AT = Date.parse('2026-03-01T06:30:07.125Z')

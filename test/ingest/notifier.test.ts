@@ -6,6 +6,7 @@ import { LogLimit } from '../../ingest/log-limit.ts'
 import { Notifier, notifyPayloads } from '../../ingest/notifier.ts'
 import type { Row } from '../../ingest/telemetry.ts'
 import { publisher } from './messages.ts'
+import { FakeClock } from '../helpers/clock.ts'
 import { openDatabase } from './open.ts'
 
 function rowOf(tenantId: string): Row {
@@ -54,12 +55,17 @@ test('listeners hear of the tenants whose rows were committed', async (t) => {
     })
   })
   await listener.query('LISTEN telemetry_inserted')
-  const notifier = new Notifier(opened.database, opened.log.log, new LogLimit(systemClock))
+  const notifier = new Notifier(
+    opened.database,
+    systemClock,
+    opened.log.log,
+    new LogLimit(systemClock),
+  )
   const odd = [`o'neill`, 'back\\slash', 'Zürich', '😀', `${'x'.repeat(190)}`]
   notifier.committed(odd.map(rowOf))
   notifier.committed(Array.from({ length: 100 }, (_, i) => rowOf(`${'y'.repeat(150)}${i}`)))
   notifier.committed([rowOf('last'), rowOf('last')])
-  await notifier.idle()
+  await notifier.finish()
   await all
   assert.equal(heard.length, new Set(heard).size)
   assert.equal(heard.length, odd.length + 100 + 1)
@@ -68,9 +74,45 @@ test('listeners hear of the tenants whose rows were committed', async (t) => {
 
 test('a NOTIFY that fails is logged and forgotten', async (t) => {
   const opened = await openDatabase(t)
-  const notifier = new Notifier(opened.database, opened.log.log, new LogLimit(systemClock))
+  const notifier = new Notifier(
+    opened.database,
+    systemClock,
+    opened.log.log,
+    new LogLimit(systemClock),
+  )
   await opened.database.end()
   notifier.committed([rowOf('acme')])
-  await notifier.idle()
+  await notifier.finish()
   assert.equal(opened.log.last('notify.failed')?.['level'], 'warn')
+})
+
+test('tenants that have rows within a moment of the last NOTIFY are told together after it', async (t) => {
+  const opened = await openDatabase(t)
+  const listener = new Client({ ...opened.connection })
+  listener.on('error', () => undefined)
+  await listener.connect()
+  t.after(() => listener.end())
+  const heard: string[][] = []
+  let told: () => void = () => undefined
+  const toldTimes = async (times: number): Promise<void> => {
+    while (heard.length < times) await new Promise<void>((resolve) => (told = resolve))
+  }
+  listener.on('notification', ({ payload = '' }) => {
+    heard.push(tenantsIn(payload))
+    told()
+  })
+  await listener.query('LISTEN telemetry_inserted')
+  const clock = new FakeClock()
+  const notifier = new Notifier(opened.database, clock, opened.log.log, new LogLimit(clock))
+  notifier.committed([rowOf('first')])
+  await toldTimes(1)
+  while (clock.pending === 0) await new Promise((resolve) => setImmediate(resolve))
+  notifier.committed([rowOf('second')])
+  notifier.committed([rowOf('third'), rowOf('second')])
+  clock.advance(50)
+  await toldTimes(2)
+  notifier.committed([rowOf('last')])
+  await notifier.finish()
+  await toldTimes(3)
+  assert.deepEqual(heard, [['first'], ['second', 'third'], ['last']])
 })

@@ -3,8 +3,11 @@ import type { IngestConfig } from '../../config/types.ts'
 import { systemClock } from '../../core/clock.ts'
 import { createMetrics, type Metrics } from '../../core/metrics.ts'
 import { Database } from '../../ingest/database.ts'
+import { inspectDownlink } from '../../ingest/downlink/tables.ts'
 import { createIngest, type Ingest } from '../../ingest/index.ts'
 import { migrate } from '../../ingest/migrate.ts'
+import { QuarantineRows } from '../../ingest/quarantine-rows.ts'
+import { PLAIN, type Access } from '../../ingest/registry/block.ts'
 import { inspectSchema, type Schema } from '../../ingest/schema.ts'
 import { RememberingLog } from '../helpers/log.ts'
 import { testDatabase, type TestConnection, type TestDatabase } from '../helpers/postgres.ts'
@@ -74,3 +77,21 @@ export async function openDatabase(
   if (options.prepare !== undefined) await test.query(options.prepare)
   return { ...test, database, log, schema: () => inspectSchema(database) }
 }
+
+/** The quarantine as an operator called alice has it before her; what she is told goes to `told`. */
+export async function quarantineRows(
+  { database, schema }: Pick<OpenedDatabase, 'database' | 'schema'>,
+  { told = [], access = PLAIN }: { readonly told?: string[]; readonly access?: Access } = {},
+): Promise<QuarantineRows> {
+  return new QuarantineRows({
+    database,
+    schema: await schema(),
+    access,
+    auditColumns: (await inspectDownlink(database)).auditColumns,
+    operator: 'alice',
+    clock: { now: () => AUDITED_AT },
+    unaudited: (problem) => void told.push(problem),
+  })
+}
+
+export const AUDITED_AT = Date.parse('2026-03-01T12:00:00Z')

@@ -9,7 +9,6 @@ import { stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { Client } from 'pg'
-import type { RegistryConfig } from '../../config/types.ts'
 import { freePort } from '../../postgres/place.ts'
 import { platformDatabase } from '../helpers/platform-schema.ts'
 import { testDatabase, type Query, type TestConnection } from '../helpers/postgres.ts'
@@ -17,6 +16,7 @@ import { scratchDirectory } from '../helpers/scratch.ts'
 import { reportOf } from './downlink/reports.ts'
 import { message, numbered } from './messages.ts'
 import { ingestConfig, openIngest } from './open.ts'
+import { ACME_WITH_STATE, KEEP_REJECTS, registryRules } from './platform.ts'
 
 /** Debian has it in sbin, which may not be in the PATH. */
 const PROGRAM = ['pgbouncer', '/usr/sbin/pgbouncer'].find(
@@ -29,28 +29,9 @@ const SERVER_CONNECTIONS = 2
 const MESSAGES = 400
 const REFUSED = 13
 
-const registry: RegistryConfig = {
-  mode: 'on',
-  certAuthEnabled: true,
-  requireToken: true,
-  autoProvision: false,
-  unlistedCertificate: 'ca',
-  countersEnabled: true,
-  settingsPollSeconds: 5,
-  authCacheTtlSeconds: 60,
-  authCacheMaxSize: 10_000,
-  bucketTtlSeconds: 3600,
-  bucketCleanupSeconds: 300,
-}
-
 const PREPARE = `
-  INSERT INTO app_settings (key, value)
-  VALUES ('MODE', 'DEV'), ('STORE_REJECTS', '1'), ('RATE_LIMIT_RPS', '100000'),
-         ('RATE_LIMIT_BURST', '100000')
-      ON CONFLICT (key) DO UPDATE SET value = excluded.value;
-  INSERT INTO tenants (tenant_id, name) VALUES ('acme', 'A');
-  INSERT INTO device_registry (tenant_id, device_id, site_id) VALUES ('acme', 'pump-7', 'north');
-  INSERT INTO device_state (tenant_id, device_id, site_id) VALUES ('acme', 'pump-7', 'north');
+  ${KEEP_REJECTS};
+  ${ACME_WITH_STATE};
   ALTER TABLE telemetry ADD CONSTRAINT unlucky CHECK (seq <> ${REFUSED})`
 
 const DATABASES: readonly [
@@ -65,6 +46,7 @@ for (const [name, databaseOf] of DATABASES) {
   test(`all of ingest works behind PgBouncer: ${name}`, { skip }, async (t) => {
     const { connection, query } = await databaseOf(t)
     const behind = await startPgBouncer(t, connection)
+    const registry = registryRules({ unlistedCertificate: 'ca' })
     const config = ingestConfig(behind, { registry, writers: 3 })
     const first = await openIngest(t, ingestConfig(behind))
     await first.ingest.stop(5_000)

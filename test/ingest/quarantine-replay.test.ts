@@ -9,27 +9,13 @@ import { QuarantineStore } from '../../ingest/quarantine-store.ts'
 import { wantedRegistry } from '../../ingest/registry/registry-schema.ts'
 import { rejectionOf, type Rejection } from '../../ingest/telemetry.ts'
 import { message, publisher } from './messages.ts'
-import { ingestConfig, openDatabase, type OpenedDatabase } from './open.ts'
+import { ingestConfig, openDatabase, quarantineRows, type OpenedDatabase } from './open.ts'
+import { ACME, registryRules } from './platform.ts'
 
-const REGISTRY: RegistryConfig = {
-  mode: 'on',
-  certAuthEnabled: true,
-  requireToken: true,
-  autoProvision: false,
-  // The most lenient: a replay must be stricter.
-  unlistedCertificate: 'ca',
-  countersEnabled: true,
-  settingsPollSeconds: 5,
-  authCacheTtlSeconds: 60,
-  authCacheMaxSize: 100,
-  bucketTtlSeconds: 60,
-  bucketCleanupSeconds: 60,
-}
+// The most lenient: a replay must be stricter.
+const REGISTRY = registryRules({ unlistedCertificate: 'ca' })
 const GOOD = '{"site_id":"north","seq":7,"ts":"2026-02-09T09:15:23.123456Z","metrics":{"a":1.10}}'
 const WITH_TOKEN = `{"provision_token":"tok-1",${GOOD.slice(1)}`
-const DEVICE = `
-  INSERT INTO tenants (tenant_id, name) VALUES ('acme', 'Acme');
-  INSERT INTO device_registry (tenant_id, device_id, site_id) VALUES ('acme', 'pump-7', 'north')`
 
 function certificateOf(device: string, status = 'ACTIVE', fingerprint = 'ab'.repeat(32)): string {
   return `INSERT INTO device_registry (tenant_id, device_id, site_id)
@@ -61,6 +47,7 @@ async function replayOf(
     config,
     database: opened.database,
     schema: await opened.schema(),
+    rows: await quarantineRows(opened),
     registrySchema: await wantedRegistry(config, opened.database),
     vouched: options.vouched ?? false,
     clock: systemClock,
@@ -84,7 +71,7 @@ const told = (result: ReplayOutcome) =>
   result.outcome === 'refused' ? result.reason : result.outcome
 
 test('a message that passes now moves into telemetry as it was sent', async (t) => {
-  const opened = await openDatabase(t, { prepare: `${DEVICE}; ${certificateOf('pump-7')}` })
+  const opened = await openDatabase(t, { prepare: `${ACME}; ${certificateOf('pump-7')}` })
   const id = await quarantined(opened)
   const replay = await replayOf(t, opened)
   assert.deepEqual(await replay.replay(id), { outcome: 'stored' })
@@ -136,91 +123,91 @@ const REFUSED: readonly (readonly [
   vouched: string,
 ])[] = [
   ['no device', 'SELECT 1', {}, 'UNREGISTERED_DEVICE', 'UNREGISTERED_DEVICE'],
-  ['no certificate on record', DEVICE, {}, 'TOKEN_NOT_SET_IN_REGISTRY', 'stored'],
+  ['no certificate on record', ACME, {}, 'TOKEN_NOT_SET_IN_REGISTRY', 'stored'],
   [
     'a masked token',
-    `${DEVICE}; UPDATE device_registry SET provision_token_hash = encode(sha256('tok-1'), 'hex')`,
+    `${ACME}; UPDATE device_registry SET provision_token_hash = encode(sha256('tok-1'), 'hex')`,
     { payloadText: WITH_TOKEN, publisher: account },
     'TOKEN_INVALID',
     'stored',
   ],
   [
     'a mask that is the token',
-    `${DEVICE}; UPDATE device_registry SET provision_token_hash = encode(sha256('tok-1'), 'hex')`,
+    `${ACME}; UPDATE device_registry SET provision_token_hash = encode(sha256('tok-1'), 'hex')`,
     { publisher: account },
     'TOKEN_MISSING',
     'stored',
   ],
   [
     'a revoked certificate',
-    `${DEVICE}; ${certificateOf('pump-7', 'REVOKED')}`,
+    `${ACME}; ${certificateOf('pump-7', 'REVOKED')}`,
     {},
     'TOKEN_NOT_SET_IN_REGISTRY',
     'stored',
   ],
   [
     'the certificate of another device',
-    `${DEVICE}; ${certificateOf('pump-8')}`,
+    `${ACME}; ${certificateOf('pump-8')}`,
     {},
     'TOKEN_NOT_SET_IN_REGISTRY',
     'stored',
   ],
   [
     'a certificate that named no device',
-    `${DEVICE}; ${certificateOf('pump-7')}`,
+    `${ACME}; ${certificateOf('pump-7')}`,
     { publisher: { ...publisher, kind: 'certificate' } },
     'TOKEN_NOT_SET_IN_REGISTRY',
     'stored',
   ],
   [
     'an account that is called like a fingerprint',
-    `${DEVICE}; ${certificateOf('pump-7')}`,
+    `${ACME}; ${certificateOf('pump-7')}`,
     { publisher: { ...account, userName: `device:${'ab'.repeat(32)}` } },
     'TOKEN_NOT_SET_IN_REGISTRY',
     'stored',
   ],
   [
     'a suspended device',
-    `${DEVICE}; UPDATE device_registry SET status = 'SUSPENDED'`,
+    `${ACME}; UPDATE device_registry SET status = 'SUSPENDED'`,
     {},
     'DEVICE_REVOKED',
     'DEVICE_REVOKED',
   ],
-  ['no right to publish', DEVICE, { reason: 'AUTH_FAILED' }, 'AUTH_FAILED', 'AUTH_FAILED'],
+  ['no right to publish', ACME, { reason: 'AUTH_FAILED' }, 'AUTH_FAILED', 'AUTH_FAILED'],
   [
     'the topic of another tenant',
-    DEVICE,
+    ACME,
     { topic: 'tenant/zeta/device/pump-7/telemetry' },
     'BAD_TOPIC_FORMAT',
     'BAD_TOPIC_FORMAT',
   ],
-  ['no tenant at all', DEVICE, { tenantId: undefined }, 'BAD_TOPIC_FORMAT', 'BAD_TOPIC_FORMAT'],
+  ['no tenant at all', ACME, { tenantId: undefined }, 'BAD_TOPIC_FORMAT', 'BAD_TOPIC_FORMAT'],
   [
     'a shadow',
-    DEVICE,
+    ACME,
     { topic: 'tenant/acme/device/pump-7/shadow/reported', msgType: 'shadow' },
     'BAD_TOPIC_FORMAT',
     'BAD_TOPIC_FORMAT',
   ],
-  ['no JSON', DEVICE, { payloadText: 'no json' }, 'INVALID_JSON', 'INVALID_JSON'],
-  ['no object', DEVICE, { payloadText: '[1]' }, 'INVALID_PAYLOAD', 'INVALID_PAYLOAD'],
+  ['no JSON', ACME, { payloadText: 'no json' }, 'INVALID_JSON', 'INVALID_JSON'],
+  ['no object', ACME, { payloadText: '[1]' }, 'INVALID_PAYLOAD', 'INVALID_PAYLOAD'],
   [
     'a copy with other values',
-    DEVICE,
+    ACME,
     { payloadText: '{"site_id":"north","metrics":{"a":1e400}}', reason: 'INVALID_FIELD:metrics' },
     'INVALID_FIELD:metrics',
     'INVALID_FIELD:metrics',
   ],
   [
     'a payload beyond the bound of app_settings',
-    DEVICE,
+    ACME,
     { payloadText: `{"site_id":"north","metrics":{"a":"${'x'.repeat(17_000)}"}}` },
     'PAYLOAD_TOO_LARGE',
     'PAYLOAD_TOO_LARGE',
   ],
   [
     'a row that PostgreSQL refuses',
-    `${DEVICE}; ${certificateOf('pump-7')}; ALTER TABLE telemetry ADD CHECK (seq <> 7)`,
+    `${ACME}; ${certificateOf('pump-7')}; ALTER TABLE telemetry ADD CHECK (seq <> 7)`,
     {},
     'ROW_REJECTED:23514',
     'ROW_REJECTED:23514',

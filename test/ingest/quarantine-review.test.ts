@@ -1,11 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import {
-  isEventId,
-  QuarantineReview,
-  type QuarantineFilter,
-} from '../../ingest/quarantine-review.ts'
-import { openDatabase } from './open.ts'
+import { QuarantineReview } from '../../ingest/quarantine-review.ts'
+import { isEventId, type QuarantineFilter } from '../../ingest/quarantined-message.ts'
+import { openDatabase, quarantineRows } from './open.ts'
 
 const ROWS = `
   INSERT INTO quarantine_events (ingested_at, topic, tenant_id, device_id, msg_type, reason, payload) VALUES
@@ -15,8 +12,8 @@ const ROWS = `
     ('2026-03-01T12:00:00Z', 'd', NULL, NULL, NULL, 'TOKEN_INVALID', '[]')`
 
 test('messages are listed newest first, by tenant, device, reason and time', async (t) => {
-  const { database, schema } = await openDatabase(t, { prepare: ROWS })
-  const review = new QuarantineReview(database, await schema())
+  const opened = await openDatabase(t, { prepare: ROWS })
+  const review = new QuarantineReview(await quarantineRows(opened))
   const topics = async (filter: Partial<QuarantineFilter>) =>
     (await review.list({ limit: 100, ...filter })).map(({ topic }) => topic).join('')
   assert.equal(await topics({}), 'dcba')
@@ -33,8 +30,8 @@ test('messages are listed newest first, by tenant, device, reason and time', asy
 })
 
 test('one message is shown with its payload, a token masked even where somebody wrote it in clear', async (t) => {
-  const { database, schema } = await openDatabase(t, { prepare: ROWS })
-  const review = new QuarantineReview(database, await schema())
+  const opened = await openDatabase(t, { prepare: ROWS })
+  const review = new QuarantineReview(await quarantineRows(opened))
   const [first] = await review.list({ tenantId: 'acme', deviceId: 'p1', limit: 1 })
   const shown = await review.show(first?.id ?? '')
   assert.deepEqual(
@@ -56,28 +53,26 @@ test('one message is shown with its payload, a token masked even where somebody 
 })
 
 test('a discarded message is gone, and only that one', async (t) => {
-  const { database, schema, query } = await openDatabase(t, { prepare: ROWS })
-  const review = new QuarantineReview(database, await schema())
+  const opened = await openDatabase(t, { prepare: ROWS })
+  const review = new QuarantineReview(await quarantineRows(opened))
   const [first] = await review.list({ limit: 1 })
   assert.equal(await review.discard(first?.id ?? ''), true)
   assert.equal(await review.discard(first?.id ?? ''), false)
-  assert.deepEqual(await query('SELECT count(*)::int AS left FROM quarantine_events'), [
+  assert.deepEqual(await opened.query('SELECT count(*)::int AS left FROM quarantine_events'), [
     { left: 3 },
   ])
 })
 
 test('a table that cannot be reviewed is refused with what it lacks', async (t) => {
-  const { database, schema, query } = await openDatabase(t, {
+  const opened = await openDatabase(t, {
     prepare: 'ALTER TABLE quarantine_events DROP COLUMN id, DROP COLUMN publisher',
   })
-  const before = await schema()
-  assert.throws(() => new QuarantineReview(database, before), {
+  await assert.rejects(quarantineRows(opened), {
     code: 'SCHEMA_UNUSABLE',
     message: /^no column id in table quarantine_events;/u,
   })
-  await query('DROP TABLE quarantine_events')
-  const after = await schema()
-  assert.throws(() => new QuarantineReview(database, after), {
+  await opened.query('DROP TABLE quarantine_events')
+  await assert.rejects(quarantineRows(opened), {
     message: /^there is no table quarantine_events;/u,
   })
 })

@@ -187,7 +187,7 @@ test('revoke takes a serial number, a file, or a name', async (t) => {
   assert.equal(revoked(), 0)
   assert.deepEqual(await run('revoke', '0A:0b', '--reason', 'superseded'), {
     code: 0,
-    stdout: 'revoked a0b (superseded)\nDIR/device-crl.pem: crlNumber 2\n',
+    stdout: 'revoked a0b (superseded, not known as issued here)\nDIR/device-crl.pem: crlNumber 2\n',
     stderr: '',
   })
   await run('issue', 'acme', 'pump-7')

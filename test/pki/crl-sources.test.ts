@@ -8,7 +8,7 @@ import { serialNumber } from '../../core/names.ts'
 import { readCertificate } from '../../pki/certificate.ts'
 import { CrlSources, type CrlSourcesOptions } from '../../pki/crl-sources.ts'
 import { CrlStore } from '../../pki/crl-store.ts'
-import { extension, unsigned } from '../../pki/der-writer.ts'
+import { element, explicit, extension, sequence, unsigned } from '../../pki/der-writer.ts'
 import { type CrlOptions, makeCa, makeCrl } from '../helpers/certificates.ts'
 import { FakeClock } from '../helpers/clock.ts'
 import { RememberingLog } from '../helpers/log.ts'
@@ -137,7 +137,7 @@ const BAD: readonly (readonly [string, (file: string) => void, string])[] = [
         file,
         crl([], { crlNumber: 2, extensions: [extension('2.5.29.27', true, unsigned(1))] }),
       ),
-    'crl_unsupported',
+    'crl_list_missing',
   ],
   ['removed', (file) => rmSync(file), 'crl_unreadable'],
   ['a directory', (file) => (rmSync(file), mkdirSync(file)), 'crl_unreadable'],
@@ -234,4 +234,122 @@ test('as a list ages, it is announced once near its end and once past it, and sh
   await sources.reload()
   assert.deepEqual(await gauge('crlStale'), [[issuer, 0]])
   assert.deepEqual(await gauge('crlEntries'), [[issuer, 0]])
+})
+
+const second = makeCa('Second CA')
+const SECOND_KEY = readCertificate(second.der).key
+const secondCrl = (serials: readonly string[], options: CrlOptions = {}) =>
+  makeCrl(second, serials, { thisUpdate: T0 - HOUR, nextUpdate: T0 + 3 * HOUR, ...options })
+const partitioned = {
+  extensions: [
+    extension(
+      '2.5.29.28',
+      true,
+      sequence(explicit(0, explicit(0, element(0x86, Buffer.from('http://x/1'))))),
+    ),
+  ],
+}
+
+/** A bundle of two CAs, whose second list is no longer one that can be used. */
+const LOST: readonly (readonly [string, string, string])[] = [
+  ['gone', crl([], { crlNumber: 2 }), 'crl_list_missing'],
+  [
+    'one of several parts',
+    crl([], { crlNumber: 2 }) + secondCrl([], { crlNumber: 2, ...partitioned }),
+    'crl_list_missing',
+  ],
+  [
+    'a delta alone',
+    crl([], { crlNumber: 2 }) +
+      secondCrl([], { crlNumber: 2, extensions: [extension('2.5.29.27', true, unsigned(1))] }),
+    'crl_list_missing',
+  ],
+  [
+    'of a stranger of that name',
+    crl([], { crlNumber: 2 }) + makeCrl(makeCa('Second CA'), [], { thisUpdate: T0 - HOUR }),
+    'crl_signature_invalid',
+  ],
+  ['older', crl([], { crlNumber: 2 }) + secondCrl([], { crlNumber: 0 }), 'crl_older'],
+]
+
+for (const [what, bundle, code] of LOST) {
+  test(`a CA keeps its last good list, with an alarm, when the one in the file is ${what}`, async (t) => {
+    const store = new CrlStore({ clock: new FakeClock(T0), authorities: [ca.der, second.der] })
+    const content = crl(['0a0b']) + secondCrl(['0a'])
+    const { file, sources, state, metrics } = await sourcesWith(t, { store, content })
+    assert.deepEqual(state(), ['in_force', undefined])
+    replace(file, bundle)
+    await sources.reload()
+    assert.deepEqual(state(), ['in_force', code])
+    assert.equal(store.statusOf(KEY, SERIAL), 'good', 'its neighbour is taken')
+    assert.equal(store.statusOf(SECOND_KEY, serialNumber('0a')), 'revoked')
+    assert.equal(store.statusOf(SECOND_KEY, serialNumber('0b')), 'good')
+    // The alarm does not end by itself: the list that was lost is remembered.
+    await sources.reload()
+    assert.deepEqual(state(), ['in_force', code])
+    assert.equal((await metrics.crlRejected.get()).values[0]?.value, 1)
+    replace(file, crl([], { crlNumber: 3 }) + secondCrl([], { crlNumber: 3 }))
+    await sources.reload()
+    assert.deepEqual(state(), ['in_force', undefined])
+    assert.equal(store.statusOf(SECOND_KEY, serialNumber('0a')), 'good')
+  })
+}
+
+test('a list that is lost is no alarm once its CA is no longer configured', async (t) => {
+  const store = new CrlStore({ clock: new FakeClock(T0), authorities: [ca.der, second.der] })
+  const content = crl(['0a0b']) + secondCrl([])
+  const { file, sources, state } = await sourcesWith(t, { store, content })
+  store.replaceAuthorities([ca.der])
+  replace(file, crl(['0a0b']))
+  await sources.reload()
+  assert.deepEqual(state(), ['in_force', undefined])
+})
+
+test('at the start a list that cannot be used is left out, with an alarm that names it', async (t) => {
+  const store = new CrlStore({ clock: new FakeClock(T0), authorities: [ca.der, second.der] })
+  const content = secondCrl([], partitioned) + crl(['0a0b'])
+  const { state, last, sources } = await sourcesWith(t, { store, content })
+  assert.deepEqual(state(), ['in_force', 'crl_unsupported'])
+  assert.equal(store.statusOf(KEY, SERIAL), 'revoked')
+  assert.equal(store.statusOf(SECOND_KEY, SERIAL), 'unknown')
+  const why = 'a partial CRL (distributionPoint), expected a complete one of one CA'
+  assert.equal(sources.status[0]?.problem?.message, `CRL of Second CA is not supported: ${why}`)
+  assert.equal(
+    last('crl.rejected')?.['msg'],
+    'CRL file refused in part: its other lists are in force',
+  )
+})
+
+test('a list that cannot be used is no alarm beside one that says everything of its CA', async (t) => {
+  const content = crl(['0a0b']) + crl([], partitioned)
+  const { state, lines, sources } = await sourcesWith(t, { content })
+  assert.deepEqual(state(), ['in_force', undefined])
+  await sources.reload()
+  assert.equal(lines.filter(({ event }) => event === 'crl.left_out').length, 1, 'logged once')
+})
+
+test('a file with nothing but what cannot be used keeps its listener shut', async (t) => {
+  const { state, store, file, sources } = await sourcesWith(t, { content: crl([], partitioned) })
+  assert.deepEqual(state(), ['waiting', 'crl_unsupported'])
+  assert.equal(store.statusOf(KEY, SERIAL), 'unknown')
+  assert.equal(sources.isReady(file), false)
+})
+
+test('a list that its delta shows to be old is announced as stale, until the newer one has come', async (t) => {
+  const ahead = crl(['0c'], {
+    crlNumber: 5,
+    extensions: [extension('2.5.29.27', true, unsigned(4))],
+  })
+  const { file, last, store, sources, metrics, state } = await sourcesWith(t, {
+    content: crl(['0a0b']) + ahead,
+  })
+  const stale = async () => (await metrics.crlStale.get()).values.map(({ value }) => value)
+  assert.deepEqual(state(), ['in_force', undefined])
+  assert.equal(last('crl.stale')?.['msg'], 'CRL is older than its delta')
+  assert.deepEqual(await stale(), [1])
+  assert.equal(store.statusOf(KEY, serialNumber('0d')), 'stale')
+  replace(file, crl(['0a0b'], { crlNumber: 4 }) + ahead)
+  await sources.reload()
+  assert.deepEqual(await stale(), [0])
+  assert.equal(store.statusOf(KEY, serialNumber('0d')), 'good')
 })

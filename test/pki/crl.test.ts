@@ -142,84 +142,6 @@ const UNBELIEVABLE: readonly (readonly [string, string | Uint8Array, string, str
     `not a complete CRL: 1 bytes too many at byte ${whole.length}`,
   ],
   [
-    'a delta CRL',
-    one({ extensions: [extension('2.5.29.27', true, unsigned(1))] }),
-    'crl_unsupported',
-    'CRL is not supported: a delta CRL, expected a complete one',
-  ],
-  [
-    'an indirect CRL',
-    one({ extensions: idp(flag(4)) }),
-    'crl_unsupported',
-    'CRL is not supported: a partial CRL (indirectCRL), expected a complete one of one CA',
-  ],
-  [
-    'a CRL of users only',
-    one({ extensions: idp(flag(1)) }),
-    'crl_unsupported',
-    'CRL is not supported: a partial CRL (onlyContainsUserCerts), expected a complete one of one CA',
-  ],
-  [
-    'a CRL of CAs only',
-    one({ extensions: idp(flag(2)) }),
-    'crl_unsupported',
-    'CRL is not supported: a partial CRL (onlyContainsCACerts), expected a complete one of one CA',
-  ],
-  [
-    'a CRL of attribute certificates',
-    one({ extensions: idp(flag(5)) }),
-    'crl_unsupported',
-    'CRL is not supported: a partial CRL (onlyContainsAttributeCerts), expected a complete one of one CA',
-  ],
-  [
-    'a CRL of some reasons',
-    one({ extensions: idp(element(0x83, Buffer.of(6, 0x40))) }),
-    'crl_unsupported',
-    'CRL is not supported: a partial CRL (onlySomeReasons), expected a complete one of one CA',
-  ],
-  [
-    'one part of a partitioned CRL',
-    one({ extensions: idp(explicit(0, explicit(0, element(0x86, Buffer.from('http://x/1'))))) }),
-    'crl_unsupported',
-    'CRL is not supported: a partial CRL (distributionPoint), expected a complete one of one CA',
-  ],
-  [
-    'an empty issuingDistributionPoint',
-    one({ extensions: idp() }),
-    'crl_unsupported',
-    'CRL is not supported: a partial CRL (an empty issuingDistributionPoint), expected a complete one of one CA',
-  ],
-  [
-    'an issuingDistributionPoint that is not critical',
-    one({ extensions: [extension('2.5.29.28', false, sequence(flag(4)))] }),
-    'crl_unsupported',
-    'CRL is not supported: a partial CRL (indirectCRL), expected a complete one of one CA',
-  ],
-  [
-    'an unknown critical extension',
-    one({ extensions: [extension('1.2.3.4', true, Buffer.of(5, 0))] }),
-    'crl_unsupported',
-    'CRL is not supported: the unknown critical extension 1.2.3.4',
-  ],
-  [
-    'an unknown critical extension of an entry',
-    one({ entryExtensions: [extension('1.2.3.4', true, Buffer.of(5, 0))] }),
-    'crl_unsupported',
-    'CRL is not supported: an entry with the unknown critical extension 1.2.3.4',
-  ],
-  [
-    'an entry of another issuer',
-    one({ entryExtensions: [extension('2.5.29.29', true, sequence())] }),
-    'crl_unsupported',
-    'CRL is not supported: an entry with certificateIssuer: an indirect CRL',
-  ],
-  [
-    'a critical crlNumber',
-    one({ crlNumber: null, extensions: [extension('2.5.29.20', true, unsigned(1))] }),
-    'crl_unsupported',
-    'CRL is not supported: a critical crlNumber (RFC 5280 §5.2.3 has it non-critical)',
-  ],
-  [
     'two crlNumbers',
     one({ extensions: [extension('2.5.29.20', false, unsigned(9))] }),
     'crl_malformed',
@@ -261,6 +183,13 @@ for (const [what, file, code, message] of UNBELIEVABLE) {
     )
   })
 }
+
+const oldCa = makeCa('Old CA', { key: 'rsa2048' })
+const sha1 = (() => {
+  const identifier = sequence(oid('1.2.840.113549.1.1.5'), element(Tag.null))
+  const tbs = sequence(unsigned(1), identifier, oldCa.subject, time(NOW - 1000))
+  return toPem('X509 CRL', sequence(tbs, identifier, bitString(sign('sha1', tbs, oldCa.key))))
+})()
 
 const noSign = makeCa('Cautious CA', { keyUsage: KU.keyCertSign })
 const later = NOW + 6 * 60_000
@@ -320,10 +249,126 @@ for (const [what, file, cas, code, message] of REFUSED) {
   })
 }
 
+const UNSUPPORTED: readonly (readonly [string, string, string])[] = [
+  [
+    'a CRL of attribute certificates',
+    one({ extensions: idp(flag(5)) }),
+    'a partial CRL (onlyContainsAttributeCerts), expected a complete one of one CA',
+  ],
+  [
+    'one part of a partitioned CRL',
+    one({ extensions: idp(explicit(0, explicit(0, element(0x86, Buffer.from('http://x/1'))))) }),
+    'a partial CRL (distributionPoint), expected a complete one of one CA',
+  ],
+  [
+    'an empty issuingDistributionPoint',
+    one({ extensions: idp() }),
+    'a partial CRL (an empty issuingDistributionPoint), expected a complete one of one CA',
+  ],
+  [
+    'an unknown critical extension',
+    one({ extensions: [extension('1.2.3.4', true, Buffer.of(5, 0))] }),
+    'the unknown critical extension 1.2.3.4',
+  ],
+  [
+    'an unknown critical extension of an entry',
+    one({ entryExtensions: [extension('1.2.3.4', true, Buffer.of(5, 0))] }),
+    'an entry with the unknown critical extension 1.2.3.4',
+  ],
+  [
+    'an entry of another issuer',
+    one({ entryExtensions: [extension('2.5.29.29', true, sequence())] }),
+    'an entry with certificateIssuer: an indirect CRL',
+  ],
+  [
+    'a critical crlNumber',
+    one({ crlNumber: null, extensions: [extension('2.5.29.20', true, unsigned(1))] }),
+    'a critical crlNumber (RFC 5280 §5.2.3 has it non-critical)',
+  ],
+  [
+    'an issuingDistributionPoint that is not critical',
+    one({ extensions: [extension('2.5.29.28', false, sequence(flag(5)))] }),
+    'a partial CRL (onlyContainsAttributeCerts), expected a complete one of one CA',
+  ],
+  [
+    'an indirect part',
+    one({
+      extensions: idp(explicit(0, explicit(0, element(0x86, Buffer.from('http://x/1')))), flag(4)),
+    }),
+    'a partial CRL (distributionPoint, indirectCRL), expected a complete one of one CA',
+  ],
+  [
+    'a list of neither',
+    one({ extensions: idp(flag(1), flag(2)) }),
+    'a partial CRL (onlyContainsUserCerts, onlyContainsCACerts), expected a complete one of one CA',
+  ],
+  [
+    'a delta CRL without crlNumber',
+    one({ crlNumber: null, extensions: [extension('2.5.29.27', true, unsigned(1))] }),
+    'a delta CRL without crlNumber',
+  ],
+  [
+    'signed with SHA-1',
+    sha1,
+    'signature algorithm sha1WithRSAEncryption, expected SHA-256 or stronger',
+  ],
+]
+
+for (const [what, file, why] of UNSUPPORTED) {
+  test(`a list is left out, and its neighbour taken: ${what}`, () => {
+    const message = `CRL of ${file === sha1 ? 'Old CA' : 'Device CA'} is not supported: ${why}`
+    for (const bundle of [file + makeCrl(impostor, ['0d']), makeCrl(impostor, ['0d']) + file]) {
+      const { verified, refused } = read(bundle, [ca, impostor, oldCa])
+      assert.deepEqual(
+        refused.map((each) => [each.code, each.message]),
+        [['crl_unsupported', message]],
+      )
+      assert.deepEqual(
+        verified.map(({ issuer }) => issuer),
+        [readCertificate(impostor.der).key],
+      )
+    }
+  })
+}
+
+test('a forged list that is unsupported is called forged', () => {
+  const { refused } = read(one({ extensions: idp(flag(5)), signedBy: noSign.key }))
+  assert.deepEqual(
+    refused.map(({ code, issuer }) => [code, issuer]),
+    [['crl_signature_invalid', undefined]],
+  )
+})
+
+test('beside a list that is left out, damage still refuses the file whole', () => {
+  const unsupported = one({ extensions: idp(flag(5)) })
+  for (const file of [cut(unsupported + one(), 60), `${unsupported}${one()}MIIB\n`]) {
+    assert.throws(() => read(file), { code: 'crl_malformed' })
+  }
+})
+
+const SCOPES: readonly (readonly [string, readonly Uint8Array[], boolean, boolean, number])[] = [
+  ['everything', [], true, true, 0x1fe],
+  ['end entities', idp(flag(1)), true, false, 0x1fe],
+  ['CAs', idp(flag(2)), false, true, 0x1fe],
+  ['its issuer alone, though it may be indirect', idp(flag(4)), true, true, 0x1fe],
+  ['some reasons', idp(element(0x83, Buffer.of(6, 0x40))), true, true, 0x02],
+]
+
+for (const [what, extensions, users, cas, reasons] of SCOPES) {
+  test(`a list says what it speaks of: ${what}`, () => {
+    const [crl] = read(one({ extensions })).verified
+    assert.ok(crl)
+    const { part, ...scope } = crl.scope
+    assert.deepEqual(scope, { users, cas, reasons })
+    assert.equal(part === '', extensions.length === 0)
+  })
+}
+
 test('a CRL without crlNumber is refused where one is required, and taken elsewhere', () => {
   const file = one({ crlNumber: null })
+  const issuer = readCertificate(ca.der).key
   assert.deepEqual(read(file, [ca], true).refused, [
-    { code: 'crl_number_missing', message: 'CRL of Device CA has no crlNumber' },
+    { code: 'crl_number_missing', message: 'CRL of Device CA has no crlNumber', issuer },
   ])
   assert.equal(read(file).verified[0]?.crlNumber, undefined)
 })
@@ -443,18 +488,7 @@ test('RSASSA-PSS is verified with SHA-256, and refused with the SHA-1 of its def
   assert.equal(read(pss(good, 'sha256', 20), [authority]).refused[0]?.code, 'crl_signature_invalid')
   assert.equal(
     read(pss(sequence(), 'sha1', 20), [authority]).refused[0]?.message,
-    'CRL is not supported: RSASSA-PSS, expected one hash, SHA-256 or stronger, throughout',
-  )
-})
-
-test('SHA-1 signatures are refused', () => {
-  const authority = makeCa('Old CA', { key: 'rsa2048' })
-  const identifier = sequence(oid('1.2.840.113549.1.1.5'), element(Tag.null))
-  const tbs = sequence(unsigned(1), identifier, authority.subject, time(NOW - 1000))
-  const der = sequence(tbs, identifier, bitString(sign('sha1', tbs, authority.key)))
-  assert.equal(
-    read(der, [authority]).refused[0]?.message,
-    'CRL is not supported: signature algorithm sha1WithRSAEncryption, expected SHA-256 or stronger',
+    'CRL of PSS CA is not supported: RSASSA-PSS, expected one hash, SHA-256 or stronger, throughout',
   )
 })
 
@@ -522,14 +556,32 @@ test('serial numbers of any length and form are found, and no others', () => {
   }
 })
 
-test("a negative serial number is found by the certificate's octets", () => {
-  const negative = sequence(element(Tag.integer, Buffer.of(0xff)), time(NOW))
-  const identifier = sequence(oid('1.2.840.10045.4.3.2'))
-  const tbs = sequence(unsigned(1), identifier, ca.subject, time(NOW - 1000), sequence(negative))
-  const der = sequence(tbs, identifier, bitString(sign('sha256', tbs, ca.key)))
-  const { serialNumber: ofCertificate } = readCertificate(makeCa('x', { serial: 'ff' }).der)
-  assert.ok(new RevokedSerials(parseCrl(der).revoked).has(ofCertificate))
-})
+const SIGNS: readonly (readonly [string, string, string, boolean])[] = [
+  ['-1', 'ff', 'ff', true],
+  ['-128', '80', '80', true],
+  ['-129', 'ff7f', 'ff7f', true],
+  ['255 where its CA revoked -1', 'ff', '00ff', false],
+  ['127 where its CA revoked -129', 'ff7f', '7f', false],
+  ['-1 where its CA revoked 1', '01', 'ff', false],
+  // The CA left out the leading zero in the certificate, and not in the list.
+  ['-1 where its CA revoked 255', '00ff', 'ff', true],
+  ['-129 where its CA revoked 65407', '00ff7f', 'ff7f', true],
+]
+
+for (const [what, listed, serial, revoked] of SIGNS) {
+  test(`the sign of a serial number counts: ${what} is ${revoked ? '' : 'not '}revoked`, () => {
+    const entry = sequence(element(Tag.integer, Buffer.from(listed, 'hex')), time(NOW))
+    const other = sequence(element(Tag.integer, Buffer.of(0x01, 0x02)), time(NOW))
+    const identifier = sequence(oid('1.2.840.10045.4.3.2'))
+    const entries = sequence(other, entry)
+    const tbs = sequence(unsigned(1), identifier, ca.subject, time(NOW - 1000), entries)
+    const der = sequence(tbs, identifier, bitString(sign('sha256', tbs, ca.key)))
+    const serials = new RevokedSerials(parseCrl(der).revoked)
+    const { serialNumber: ofCertificate } = readCertificate(makeCa('x', { serial }).der)
+    assert.equal(serials.has(ofCertificate), revoked)
+    assert.ok(serials.has(serialNumber('0102')))
+  })
+}
 
 test('Node and OpenSSL read what the fixtures write', () => {
   const certificate = new X509Certificate(ca.certificatePem)

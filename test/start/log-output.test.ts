@@ -14,7 +14,7 @@ function outputTo(config: LogConfig) {
     stderr: { write: (text: string) => (written.stderr += text) },
   }
   const output = new LogOutput(config, streams)
-  const log = createLog({ level: 'debug', service: 'test', destination: output })
+  const log = createLog({ level: 'trace', service: 'test', destination: output })
   return { output, log, written }
 }
 
@@ -77,14 +77,24 @@ test('a log file is appended to, opened anew by a reload, and may fail', (t) => 
     [readFileSync(`${file}.1`, 'utf8'), readFileSync(file, 'utf8')],
     ['one\n', 'two\n'],
   )
-  output.replace(mosquitto({ destinations: ['file'], file: join(folder, 'no', 'log') }))
+  const absent = mosquitto({ destinations: ['file'], file: join(folder, 'no', 'log') })
+  output.replace(absent)
   log.info({ event: 'x' }, 'lost')
-  assert.match(written.stderr, /^Error: Unable to open log file .*no\/log: ENOENT/u)
+  assert.match(written.stderr, /^Error: Unable to open log file .*no\/log: ENOENT.*'\n$/u)
+  output.replace(config)
+  output.replace(absent)
+  log.info({ event: 'x' }, 'kept')
+  assert.match(written.stderr, /no\/log: ENOENT.*; the old one is written on\n$/u)
+  assert.equal(readFileSync(file, 'utf8'), 'two\nkept\n')
+  output.close()
 })
 
 test('log_dest topic publishes all but debug lines, and not what publishing logs', () => {
   const { log, output } = outputTo(
-    mosquitto({ destinations: ['topic'], types: ['notice', 'information', 'debug', 'subscribe'] }),
+    mosquitto({
+      destinations: ['topic'],
+      types: ['notice', 'information', 'debug', 'subscribe', 'unsubscribe', 'websockets'],
+    }),
   )
   const published: string[] = []
   log.info({ event: 'x' }, 'before there is a broker')
@@ -95,5 +105,32 @@ test('log_dest topic publishes all but debug lines, and not what publishing logs
   log.info({ event: 'x' }, 'said')
   log.debug({ event: 'x' }, 'debug')
   log.debug({ event: 'subscription.granted', clientId: 'c', qos: 0, filter: 'a' }, '')
-  assert.deepEqual(published, ['$SYS/broker/log/I said', '$SYS/broker/log/M/subscribe c 0 a'])
+  log.debug({ event: 'subscription.ended', clientId: 'c', filter: 'a' }, '')
+  log.warn({ event: 'peer.refused', reason: 'unknown_path', peer: '::1', detail: '/x' }, '')
+  log.trace({ event: 'packet.sent', packet: 'PINGRESP', clientId: 'c' }, '')
+  const from = { peer: '::1', peerPort: 1 }
+  log.info({ event: 'session.opened', ...from, clientId: 'c', clean: true, keepAlive: 0 }, '')
+  assert.deepEqual(
+    published.map((line) => line.replace('$SYS/broker/log/', '')),
+    [
+      'I said',
+      'M/subscribe c 0 a',
+      'M/unsubscribe c a',
+      'WS Client connection from ::1 failed: /x.',
+      'N New client connected from ::1:1 as c (p, c1, k0).',
+    ],
+  )
+  output.replace(mosquitto({ destinations: ['topic'], timestamp: true }))
+  log.info({ event: 'x' }, 'with the time, as everywhere')
+  assert.match(published.at(-1) ?? '', /log\/I \d{10}: with the time, as everywhere$/u)
+})
+
+test('JSON has packets at level trace alone', () => {
+  const { log, written, output } = outputTo({ level: 'debug' })
+  const packet = () => log.trace({ event: 'packet.sent', packet: 'PINGRESP' }, 'PINGRESP sent')
+  packet()
+  assert.equal(written.stderr, '')
+  output.replace({ level: 'trace' })
+  packet()
+  assert.equal((JSON.parse(written.stderr) as { packet: string }).packet, 'PINGRESP')
 })

@@ -89,6 +89,7 @@ function shellOf(connection: TestConnection) {
     stdout: { write: (text: string) => (written.stdout += text) },
     stderr: { write: (text: string) => (written.stderr += text) },
     clock: systemClock,
+    user: 'alice',
   }
   const take = () => {
     const { stdout, stderr } = written

@@ -5,7 +5,7 @@ import { test, type TestContext } from 'node:test'
 import { connect, type IClientOptions, type MqttClient } from 'mqtt'
 import { createAdmin } from '../../admin/index.ts'
 import { PasswordAccounts } from '../../broker/index.ts'
-import type { IngestConfig, RegistryConfig } from '../../config/types.ts'
+import type { IngestConfig } from '../../config/types.ts'
 import { hashPassword } from '../../config/password-hash.ts'
 import { parsePasswordFile } from '../../config/password-file.ts'
 import { startBroker } from '../helpers/broker.ts'
@@ -14,6 +14,7 @@ import { platformDatabase } from '../helpers/platform-schema.ts'
 import { testServer, type Query, type TestConnection } from '../helpers/postgres.ts'
 import { reportOf } from '../ingest/downlink/reports.ts'
 import { ingestConfig, openIngest } from '../ingest/open.ts'
+import { ACME_WITH_STATE, registryRules } from '../ingest/platform.ts'
 
 const P = 'tenant/acme/device/pump-7'
 const pki = mutualTls()
@@ -24,23 +25,7 @@ const accounts = new PasswordAccounts(
   { random },
 )
 const rules = { tenancy: true, acl: undefined, accountAccess: new Set(['service_pulse']) }
-const registry: RegistryConfig = {
-  mode: 'on',
-  certAuthEnabled: true,
-  requireToken: true,
-  autoProvision: false,
-  unlistedCertificate: 'ca',
-  countersEnabled: true,
-  settingsPollSeconds: 5,
-  authCacheTtlSeconds: 60,
-  authCacheMaxSize: 10_000,
-  bucketTtlSeconds: 3600,
-  bucketCleanupSeconds: 300,
-}
-const DEVICE = `
-  INSERT INTO tenants (tenant_id, name) VALUES ('acme', 'A');
-  INSERT INTO device_registry (tenant_id, device_id, site_id) VALUES ('acme', 'pump-7', 'north');
-  INSERT INTO device_state (tenant_id, device_id, site_id) VALUES ('acme', 'pump-7', 'north')`
+const registry = registryRules({ unlistedCertificate: 'ca' })
 
 async function startWorld(
   t: TestContext,
@@ -144,7 +129,7 @@ async function stateOf(query: Query) {
 
 test('a device that comes later gets the desired shadow, and what it reports is stored', async (t) => {
   const { connection, query } = await platformDatabase(t)
-  await query(DEVICE)
+  await query(ACME_WITH_STATE)
   const world = await startWorld(t, connection)
   const service = await world.service()
   const desired = { desired: { rate: 5 }, version: 3, timestamp: '2026-03-01T06:30:00Z' }
@@ -186,7 +171,7 @@ test('a device that comes later gets the desired shadow, and what it reports is 
 
 test('what a service says in the name of a device changes no shadow and delivers no command', async (t) => {
   const { connection, query } = await platformDatabase(t)
-  await query(DEVICE)
+  await query(ACME_WITH_STATE)
   await query(`INSERT INTO device_commands (tenant_id, device_id, command_id, command_type)
                VALUES ('acme', 'pump-7', 'c-1', 'reboot')`)
   const world = await startWorld(t, connection)
@@ -201,7 +186,7 @@ test('what a service says in the name of a device changes no shadow and delivers
 
 test('a command waits for a device that is away, and its acknowledgement delivers it', async (t) => {
   const { connection, query } = await platformDatabase(t, { login: 'member' })
-  await query(DEVICE)
+  await query(ACME_WITH_STATE)
   await query(`UPDATE device_registry SET provision_token_hash = encode(sha256('tok-7'), 'hex')`)
   await query(`INSERT INTO device_commands (tenant_id, device_id, command_id, command_type)
                VALUES ('acme', 'pump-7', 'c-1', 'reboot')`)
@@ -254,7 +239,7 @@ test('a command waits for a device that is away, and its acknowledgement deliver
 test('while PostgreSQL is away a report waits for its PUBACK; then it is applied', async (t) => {
   const server = await testServer(t)
   const world = await startWorld(t, server.connection)
-  await server.query(DEVICE)
+  await server.query(ACME_WITH_STATE)
   const device = await world.device()
   const report = (n: number) =>
     device.publishAsync(`${P}/shadow/reported`, JSON.stringify({ reported: { n }, version: n }), {
@@ -287,7 +272,7 @@ test('while PostgreSQL is away a report waits for its PUBACK; then it is applied
 
 test('connections, denials and revocations leave their rows, and statistics their line', async (t) => {
   const { connection, query } = await platformDatabase(t)
-  await query(DEVICE)
+  await query(ACME_WITH_STATE)
   const world = await startWorld(t, connection, {
     connectionEvents: true,
     auditTelemetry: true,

@@ -3,6 +3,7 @@ import { test, type TestContext } from 'node:test'
 import type { ConnectionOptions } from 'node:tls'
 import type { PskConfig } from '../../../config/types.ts'
 import { startBroker } from '../../helpers/broker.ts'
+import { HeldSink } from '../../helpers/held-sink.ts'
 import { RememberingLog } from '../../helpers/log.ts'
 import { RawClient } from '../../helpers/raw-client.ts'
 
@@ -102,6 +103,84 @@ test('a key that is taken away opens nothing more', async (t) => {
   await connect(t, port, 'pump')
   keys.clear()
   await assert.rejects(connect(t, port, 'pump'))
+})
+
+const TENANCY = { tenancy: true, acl: undefined, accountAccess: new Set<string>() } as const
+
+async function startWithTenants(t: TestContext, barred: readonly string[] = []) {
+  const asked: unknown[] = []
+  const sink = new HeldSink()
+  const started = await startBroker(t, {
+    listener: { psk: psk(), allowAnonymous: false },
+    keys: { keyOf: () => KEY },
+    tenancy: true,
+    rules: TENANCY,
+    sink,
+    registry: {
+      mayConnect: async (device) => {
+        asked.push(device)
+        return barred.includes(device.deviceId)
+          ? { admitted: false, reason: 'device_inactive' }
+          : { admitted: true }
+      },
+    },
+  })
+  return { ...started, asked, sink }
+}
+
+test('with tenancy: an identity that is no device name is refused, its key being right', async (t) => {
+  const { port, broker, metrics } = await startWithTenants(t, ['barred'])
+  for (const identity of ['a/b/c', 'acme/', 'acme/+', 'acme/barred']) {
+    const client = await connect(t, port, identity)
+    assert.equal((await client.connect({ clientId: 'acme/pump' })).returnCode, 5, identity)
+    await client.closed
+  }
+  assert.deepEqual(broker.sessions(), [])
+  assert.deepEqual((await metrics.connectsRefused.get()).values, [
+    { labels: { reason: 'psk_identity' }, value: 3 },
+    { labels: { reason: 'device_inactive' }, value: 1 },
+  ])
+})
+
+test('with tenancy: tenant/device is that device, and has proved no certificate', async (t) => {
+  const { port, broker, asked, sink } = await startWithTenants(t)
+  const client = await connect(t, port, 'acme/pump')
+  assert.equal((await client.connect({ clientId: 'x', userName: 'acme/other' })).returnCode, 0)
+  assert.deepEqual(
+    broker.sessions().map(({ user, kind }) => [user, kind]),
+    [['acme/pump', 'device']],
+  )
+  assert.deepEqual(asked, [{ tenantId: 'acme', deviceId: 'pump', fingerprint: undefined }])
+  assert.deepEqual(await client.subscribe('tenant/acme/device/other/shadow/desired', 1), [0x80])
+  assert.deepEqual(await client.subscribe('tenant/acme/device/pump/shadow/desired', 1), [1])
+  await client.publish('tenant/acme/device/other/telemetry', '{}', { qos: 1 })
+  await client.publish('tenant/acme/device/pump/telemetry', '{}', { qos: 1 })
+  assert.deepEqual(
+    sink.taken.map(({ topic, publisher }) => [topic, publisher]),
+    [
+      [
+        'tenant/acme/device/pump/telemetry',
+        { kind: 'device', userName: 'acme/pump', clientId: 'x', fingerprint: undefined },
+      ],
+    ],
+  )
+})
+
+test('with tenancy: a key that is taken away ends the connections of its device', async (t) => {
+  const { port, broker } = await startWithTenants(t)
+  const [gone, stays] = [await connect(t, port, 'acme/gone'), await connect(t, port, 'acme/stays')]
+  await gone.connect({ clientId: 'a' })
+  await stays.connect({ clientId: 'b' })
+  assert.equal(
+    broker.closeAccounts('test', (name) => name === 'acme/gone'),
+    1,
+  )
+  await gone.closed
+  await stays.ping()
+  const barred = { tenantId: 'acme', deviceId: 'stays' }
+  assert.equal(broker.closeDevice({ ...barred, fingerprint: 'aa' }), 0)
+  assert.equal(broker.closeDevice({ ...barred, fingerprint: undefined }), 1)
+  await stays.closed
 })
 
 test('with a key log, the secrets of each handshake are written to it', async (t) => {

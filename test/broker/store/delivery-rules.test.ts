@@ -1,17 +1,21 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { PLAIN_DELIVERY, type DeliveryRules } from '../../../broker/store/outbound.ts'
+import { PLAIN_DELIVERY, type DeliveryRules } from '../../../broker/store/delivery-rules.ts'
 import { QueueBudget } from '../../../broker/store/queue-budget.ts'
 import { Session } from '../../../broker/store/session.ts'
 import { FakeLink, LIVE, always, message, storeLimits } from './support.ts'
 
-function session(rules: Partial<DeliveryRules>, clean = false, budget = new QueueBudget(1e9)) {
+function session(
+  rules: Partial<DeliveryRules>,
+  clean = false,
+  budget = new QueueBudget({ maxQueuedBytesTotal: 1e9 }),
+) {
   const delivery = { ...PLAIN_DELIVERY, ...rules }
   return new Session({ key: 'k', clientId: 'c', clean, limits: storeLimits(), budget, delivery })
 }
 
 test('QoS 0 is queued for an absent client, in order with the rest', () => {
-  const budget = new QueueBudget(1e9)
+  const budget = new QueueBudget({ maxQueuedBytesTotal: 1e9 })
   const one = session({ queueQos0: true }, false, budget)
   for (const [topic, qos] of [
     ['a', 0],
@@ -28,7 +32,7 @@ test('QoS 0 is queued for an absent client, in order with the rest', () => {
 })
 
 test('QoS 0 does not overtake what is queued of it', () => {
-  const budget = new QueueBudget(1e9)
+  const budget = new QueueBudget({ maxQueuedBytesTotal: 1e9 })
   const limits = storeLimits({ maxInflightMessages: 1 })
   const delivery = { ...PLAIN_DELIVERY, queueQos0: true }
   const one = new Session({ key: 'k', clientId: 'c', clean: false, limits, budget, delivery })

@@ -29,7 +29,7 @@ test('the bytes queued for one Session reach their bound and never exceed it', (
 })
 
 test('the budget bounds all Sessions together, and what one gives back another can use', () => {
-  const budget = new QueueBudget(20_000)
+  const budget = new QueueBudget({ maxQueuedBytesTotal: 20_000 })
   const sessions = Array.from({ length: 5 }, (_, i) => createSession({ budget, key: `k${i}` }))
   let queued = 0
   for (let i = 0; i < 100; i++) {
@@ -48,7 +48,7 @@ test('the budget bounds all Sessions together, and what one gives back another c
 })
 
 test('with the budget used up by absent clients a connected one still gets message by message', () => {
-  const budget = new QueueBudget(2000)
+  const budget = new QueueBudget({ maxQueuedBytesTotal: 2000 })
   const absent = createSession({ budget })
   while (absent.deliver(message('t', 1, 'x'.repeat(100)), 1, LIVE) === 'queued');
   const session = createSession({ budget, key: 'other' })
@@ -66,7 +66,7 @@ test('with the budget used up by absent clients a connected one still gets messa
 })
 
 test('a message queued for a thousand Sessions counts its payload once', () => {
-  const budget = new QueueBudget(1_000_000)
+  const budget = new QueueBudget({ maxQueuedBytesTotal: 1_000_000 })
   const shared = message('t', 1, 'x'.repeat(100_000))
   for (let i = 0; i < 1000; i++) {
     assert.equal(createSession({ budget, key: `k${i}` }).deliver(shared, 1, LIVE), 'queued')

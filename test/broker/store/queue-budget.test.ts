@@ -4,7 +4,7 @@ import { QueueBudget } from '../../../broker/store/queue-budget.ts'
 import { message } from './support.ts'
 
 test('a message held by many counts its bytes once and a place for each', () => {
-  const budget = new QueueBudget(1e6)
+  const budget = new QueueBudget({ maxQueuedBytesTotal: 1e6 })
   const shared = message('t', 1, 'x'.repeat(10_000))
   budget.hold(shared)
   const one = budget.usedBytes
@@ -19,7 +19,7 @@ test('a message held by many counts its bytes once and a place for each', () => 
 })
 
 test('the limit is reached and never exceeded; a refusal takes nothing', () => {
-  const budget = new QueueBudget(10_000)
+  const budget = new QueueBudget({ maxQueuedBytesTotal: 10_000 })
   const held = []
   for (let i = 0; i < 100; i++) {
     const each = message('t', 1, 'x'.repeat(i * 10))
@@ -34,7 +34,7 @@ test('the limit is reached and never exceeded; a refusal takes nothing', () => {
 })
 
 test('letting go of what nobody holds is a bug and says so', () => {
-  const budget = new QueueBudget(10_000)
+  const budget = new QueueBudget({ maxQueuedBytesTotal: 10_000 })
   const each = message('t')
   budget.hold(each)
   budget.letGo(each)

@@ -82,7 +82,7 @@ const MESSAGES = 9
 /** Plays the same exchange for each cut: `cutAfter` packets of the client, then a new connection. */
 function play(seed: number, maxInflight: number, cutAfter: number): number {
   const random = randomNumbers(seed)
-  const budget = new QueueBudget(1e6)
+  const budget = new QueueBudget({ maxQueuedBytesTotal: 1e6 })
   const session = createSession({ maxInflightMessages: maxInflight, budget })
   const client = new Client(session, maxInflight)
   session.attach(client.link, always)
@@ -155,7 +155,7 @@ test('random deliveries, acknowledgements, cuts and slow sockets: in order, once
     const maxInflight = 1 + random.below(5)
     // Some are mostly idle, others mostly full.
     const deliveries = 1 + random.below(5)
-    const budget = new QueueBudget(30_000)
+    const budget = new QueueBudget({ maxQueuedBytesTotal: 30_000 })
     const limits = {
       maxInflightMessages: maxInflight,
       maxQueuedMessages: 20,

@@ -19,7 +19,7 @@ test('QoS 2 messages that await PUBREL are bounded, and told from repeated ones'
 })
 
 test('memory kept beside the queue counts at the same bounds and ends with the Session', () => {
-  const budget = new QueueBudget(1e6)
+  const budget = new QueueBudget({ maxQueuedBytesTotal: 1e6 })
   const session = createSession({ maxQueuedBytes: 10_000, budget })
   assert.equal(session.reserve(8000), true)
   assert.equal(session.reserve(8000), false)
@@ -45,7 +45,7 @@ test('what the client may not receive is not sent, not queued and not in flight'
 })
 
 test('a right lost while the client was away holds for its queue and for what is sent again', () => {
-  const budget = new QueueBudget(1e6)
+  const budget = new QueueBudget({ maxQueuedBytesTotal: 1e6 })
   const session = createSession({ budget, maxInflightMessages: 3 })
   session.attach(new FakeLink(), always)
   for (const topic of ['a', 'secret', 'b', 'secret', 'c', 'secret', 'd']) {
@@ -74,7 +74,7 @@ test('a right lost while a message waits for the window holds at the moment of s
 })
 
 test('a clean Session is over with its connection and gives everything back', () => {
-  const budget = new QueueBudget(1e6)
+  const budget = new QueueBudget({ maxQueuedBytesTotal: 1e6 })
   const session = createSession({ clean: true, budget, maxInflightMessages: 2 })
   session.attach(new FakeLink(), always)
   for (let i = 0; i < 5; i++) session.deliver(message('t', 2), 2, LIVE)

@@ -14,7 +14,7 @@ class Subscriber {
 }
 
 function createIndex(maxBytes = 1e9): SubscriptionIndex<Subscriber> {
-  return new SubscriptionIndex(maxBytes)
+  return new SubscriptionIndex({ maxBytes })
 }
 
 function namesFor(index: SubscriptionIndex<Subscriber>, topic: string): string[] {

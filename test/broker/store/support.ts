@@ -27,7 +27,12 @@ export function createSession(
     readonly budget?: QueueBudget
   } = {},
 ): Session {
-  const { key = 'key', clean = false, budget = new QueueBudget(1e9), ...limits } = options
+  const {
+    key = 'key',
+    clean = false,
+    budget = new QueueBudget({ maxQueuedBytesTotal: 1e9 }),
+    ...limits
+  } = options
   return new Session({ key, clientId: 'client', clean, limits: storeLimits(limits), budget })
 }
 

@@ -14,7 +14,8 @@ import type {
   DeviceName,
   DeviceRecord,
 } from '../../../ingest/registry/records.ts'
-import type { Reason, Telemetry } from '../../../ingest/telemetry.ts'
+import type { Reason } from '../../../ingest/reasons.ts'
+import type { Telemetry } from '../../../ingest/telemetry.ts'
 import { FakeClock } from '../../helpers/clock.ts'
 
 export const DEVICE: DeviceRecord = {
@@ -109,14 +110,19 @@ export function makeFakes(
 export async function judgeWith(
   telemetry: Telemetry,
   { admission }: Pick<Fakes, 'admission'>,
-  options: { readonly maxPayloadBytes?: number; readonly hasTokens?: boolean } = {},
+  options: {
+    readonly maxPayloadBytes?: number
+    readonly hasTokens?: boolean
+    readonly hasMetricLimits?: boolean
+  } = {},
 ): Promise<Reason | undefined> {
-  const { maxPayloadBytes = 8192, hasTokens = true } = options
+  const { maxPayloadBytes = 8192, hasTokens = true, hasMetricLimits = false } = options
   const message = decode(telemetry)
   if (typeof message === 'string') return message
   const checks = checksOf(
     { maxPayloadBytes },
     { rateLimit: () => (hasTokens ? undefined : 'RATE_LIMITED'), admission: admission.check },
+    hasMetricLimits,
   )
   return runChecks(checks, message)
 }

@@ -11,24 +11,13 @@ import { platformDatabase } from '../../helpers/platform-schema.ts'
 import { testDatabase, testServer, type Query } from '../../helpers/postgres.ts'
 import { message, publisher, type MessageChanges } from '../messages.ts'
 import { ingestConfig, openIngest } from '../open.ts'
+import { registryRules } from '../platform.ts'
 
 // Ingest's own timers keep no process alive, and these tests wait for them.
 const alive = setInterval(() => undefined, 1000)
 after(() => clearInterval(alive))
 
-const REGISTRY: RegistryConfig = {
-  mode: 'auto',
-  certAuthEnabled: true,
-  requireToken: true,
-  autoProvision: false,
-  unlistedCertificate: 'token',
-  countersEnabled: true,
-  settingsPollSeconds: 1,
-  authCacheTtlSeconds: 60,
-  authCacheMaxSize: 10_000,
-  bucketTtlSeconds: 3600,
-  bucketCleanupSeconds: 300,
-}
+const REGISTRY = registryRules({ mode: 'auto', settingsPollSeconds: 1 })
 const certificate: CertificateRegistration = {
   pem: 'pem',
   fingerprint: publisher.fingerprint ?? '',

@@ -7,10 +7,11 @@ import type { RotationConfig } from '../../../config/types.ts'
 import { systemClock } from '../../../core/clock.ts'
 import { createMetrics } from '../../../core/metrics.ts'
 import { CertificateRejected } from '../../../pki/errors.ts'
-import { createPki } from '../../../pki/pki.ts'
+import { createPki, type PkiListener } from '../../../pki/pki.ts'
 import { issueServer, makeCa, makeCrl } from '../../helpers/certificates.ts'
 import { RememberingLog } from '../../helpers/log.ts'
 import { scratchDirectory } from '../../helpers/scratch.ts'
+import { dhParameters } from '../../helpers/dh-parameters.ts'
 
 const DAY = 86_400_000
 const ca = makeCa('Server CA')
@@ -51,7 +52,10 @@ async function directory(t: TestContext) {
     put('server.key', of.privateKeyPem)
     put('server.crt', of.certificatePem)
   }
-  const start = async (rotation: Partial<RotationConfig> = {}) => {
+  const start = async (
+    rotation: Partial<RotationConfig> = {},
+    more: Partial<PkiListener['tls']> = {},
+  ) => {
     const memory = new RememberingLog()
     const metrics = createMetrics()
     const tls = {
@@ -59,6 +63,7 @@ async function directory(t: TestContext) {
       keyfile: path('server.key'),
       cafile: path('ca.crt'),
       crlfile: undefined,
+      ...more,
     }
     const pki = await createPki({
       listeners: [{ name: '8883', tls }],
@@ -354,4 +359,71 @@ test('the CRL of a listener that waits for its certificate is taken meanwhile', 
   })
   pair(first)
   assert.equal(await arrived, true)
+})
+
+test('a folder of CAs is followed: one that comes is trusted, one that goes is not', async (t) => {
+  const { path, put, pair, start } = await directory(t)
+  pair(first)
+  mkdirSync(path('cas'))
+  const { pki, memory, swaps, value } = await start({}, { cafile: undefined, capath: path('cas') })
+  assert.match(pki.waitingFor('8883') ?? '', /a CA in .*cas does not exist yet$/u)
+  put('cas/device.crt', deviceCa.certificatePem)
+  await memory.until('cert_swapped')
+  const names = (): (string | undefined)[] | undefined =>
+    pki.credentials('8883').trust?.authorities.map(({ name }) => name)
+  assert.deepEqual(names(), ['Device CA'])
+  put('cas/other.crt', otherCa.certificatePem)
+  const swapped = (n: number) => nextSwap(pki, swaps, n)
+  await swapped(2)
+  assert.deepEqual(names(), ['Device CA', 'Other Device CA'])
+  put('cas/other.crt', otherCa.certificatePem.slice(0, 200))
+  const { problem } = await memory.until('certificate.rejected')
+  assert.match(String(problem), /cas\/other\.crt: expected complete PEM certificates/u)
+  assert.deepEqual(names(), ['Device CA', 'Other Device CA'])
+  assert.equal(await value('tls_certificate_rejected'), 1)
+  rmSync(path('cas/other.crt'))
+  rmSync(path('cas/device.crt'))
+  put('cas/other.crt', otherCa.certificatePem)
+  await swapped(3)
+  assert.deepEqual(names(), ['Other Device CA'])
+  assert.equal(await value('tls_certificate_rejected'), 0)
+})
+
+async function nextSwap(
+  pki: Awaited<ReturnType<typeof createPki>>,
+  swaps: readonly string[],
+  count: number,
+): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const stop = pki.on({ credentials: () => swaps.length >= count && settle() })
+    const settle = (): void => {
+      // The CAs are in force a line later.
+      setImmediate(resolve)
+      stop()
+    }
+    if (swaps.length >= count) settle()
+  })
+}
+
+test('DH parameters that are none stop the start, and later keep the old in use', async (t) => {
+  const { path, put, pair, start } = await directory(t)
+  pair(first)
+  put('ca.crt', deviceCa.certificatePem)
+  put('dh.pem', 'none')
+  const more = { dhparamfile: path('dh.pem') }
+  await assert.rejects(start({}, more), (err) => {
+    assert.ok(err instanceof CertificateRejected)
+    assert.equal(err.code, 'dh_parameters_invalid')
+    return true
+  })
+  const good = dhParameters('modp14')
+  put('dh.pem', good)
+  const { pki, memory, swaps } = await start({}, more)
+  assert.equal(pki.credentials('8883').dhparam, good)
+  put('dh.pem', good.slice(0, 200))
+  await memory.until('certificate.rejected', { code: 'dh_parameters_invalid' })
+  assert.deepEqual(swaps, [])
+  put('dh.pem', dhParameters('modp15'))
+  await memory.until('cert_swapped')
+  assert.equal(pki.credentials('8883').dhparam, dhParameters('modp15'))
 })

@@ -1,0 +1,36 @@
+/** Debian's mosquitto, beside ours, where it is installed. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import type { TestContext } from 'node:test'
+
+const MOSQUITTO = '/usr/sbin/mosquitto'
+const NEEDED = [MOSQUITTO, '/usr/bin/mosquitto_passwd']
+
+/** What keeps a comparison from being made, as the `skip` of a test. */
+export const withoutMosquitto = NEEDED.find((file) => !existsSync(file))
+
+/** Starts it with this file, until it says that it runs. */
+export async function startMosquitto(t: TestContext, file: string): Promise<void> {
+  const child = spawn(MOSQUITTO, ['-c', file], { stdio: ['ignore', 'ignore', 'pipe'] })
+  t.after(() => child.kill('SIGTERM'))
+  let output = ''
+  for await (const bytes of child.stderr.iterator({ destroyOnReturn: false })) {
+    output += String(bytes)
+    if (/ running$/mu.test(output)) break
+  }
+  assert.match(output, / running$/mu, output)
+  child.stderr.resume()
+}
+
+/** Free a moment ago: no configuration file may say port 0. */
+export async function freePorts(count: number): Promise<number[]> {
+  const probes = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
+  await Promise.all(probes.map((probe) => once(probe, 'listening')))
+  const ports = probes.map((probe) => (probe.address() as AddressInfo).port)
+  for (const probe of probes) probe.close()
+  await Promise.all(probes.map((probe) => once(probe, 'close')))
+  return ports
+}
