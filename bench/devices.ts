@@ -87,7 +87,7 @@ async function isUsable(ids: string, deviceCa: string, count: number): Promise<b
  * name: 40 ms a device, and more with every device.
  */
 async function issueDevices(directory: string, { files }: Authority, count: number) {
-  const ca = await loadDeviceCa(files)
+  const ca = await loadDeviceCa({ files, passphrase: undefined })
   const context = {
     files,
     clock: systemClock,
@@ -95,6 +95,8 @@ async function issueDevices(directory: string, { files }: Authority, count: numb
     keyType: 'p256',
     organization: 'Midge',
     hostNames: [],
+    passphrase: undefined,
+    encryptKeys: false,
   } as const
   const folder = join(directory, 'devices')
   await mkdir(folder, { recursive: true, mode: 0o700 })
@@ -103,7 +105,7 @@ async function issueDevices(directory: string, { files }: Authority, count: numb
     const tenant = `tenant-${String(i % TENANTS).padStart(2, '0')}`
     const device = `dev-${String(i).padStart(5, '0')}`
     const key = await newKey(context.keyType, 'leaf')
-    const certificate = await issueBelow(context, ca, {
+    const certificate = issueBelow(context, ca, {
       commonName: `${tenant}/${device}`,
       publicKey: publicKeyOf(key),
       days: DAYS,

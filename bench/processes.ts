@@ -93,3 +93,14 @@ export async function stopChild(child: ChildProcess, signal: NodeJS.Signals): Pr
   await ended
   clearTimeout(killer)
 }
+
+/** A signal ends what was started and undoes the rest. */
+export function endOnSignal(cleanup: Cleanup): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      void stopRunning()
+        .then(() => cleanup.run())
+        .then(() => process.exit(1))
+    })
+  }
+}

@@ -11,7 +11,7 @@ import { prepareDevices, type Devices } from './devices.ts'
 import { measureMemory, type MemoryRound } from './memory.ts'
 import { startMidge } from './midge.ts'
 import { buildMqload, Mqload } from './mqload.ts'
-import { Cleanup, stopRunning } from './processes.ts'
+import { Cleanup, endOnSignal } from './processes.ts'
 import { publishReport } from './publish-report.ts'
 import {
   isComplete,
@@ -49,13 +49,7 @@ export async function benchmarkPublish(args: readonly string[]): Promise<boolean
   const state = await versionLines()
   const mayBegin = () => performance.now() - began < LAST_BEGIN_MS
   const cleanup = new Cleanup()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      void stopRunning()
-        .then(() => cleanup.run())
-        .then(() => process.exit(1))
-    })
-  }
+  endOnSignal(cleanup)
   try {
     const mqload = new Mqload(await buildMqload())
     say('device certificates (made once, about 5 ms each) …')

@@ -5,6 +5,9 @@ type Benchmark = (args: readonly string[]) => Promise<boolean>
 
 /** Each answers whether what it checked held. */
 const BENCHMARKS: ReadonlyMap<string, () => Promise<Benchmark>> = new Map([
+  ['connect', async () => (await import('./connect.ts')).benchmarkConnect],
+  ['crl', async () => (await import('./crl.ts')).benchmarkCrl],
+  ['insert', async () => (await import('./insert.ts')).benchmarkInsert],
   ['publish', async () => (await import('./publish.ts')).benchmarkPublish],
 ])
 
