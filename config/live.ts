@@ -42,7 +42,6 @@ const LISTENER = [
   'allowAnonymous',
   'passwordFile',
   'aclFile',
-  'accountAccess',
   'allowZeroLengthClientId',
   'autoIdPrefix',
 ] as const satisfies (keyof ListenerConfig)[]
@@ -62,6 +61,7 @@ const LIVE: readonly string[] = [
  */
 export function isLive(path: string, before: Config, after: Config): boolean {
   if (path === 'revocation.withoutCrl') return !changesCrlFiles(before, after)
+  if (path === 'listener: accountAccess') return before.tenancy === after.tenancy
   return LIVE.some((live) => path === live || path.startsWith(`${live}.`))
 }
 
@@ -79,13 +79,22 @@ export function withLivePart(before: Config, after: Config): Config {
     ...(mqtt === undefined ? {} : { mqtt }),
     revocation: { ...taken(before.revocation, after.revocation, POLICIES), withoutCrl },
     listeners: before.listeners.map((listener) =>
-      withLivePartOf(listener, listeners.get(listener.name)),
+      withLivePartOf(
+        listener,
+        listeners.get(listener.name),
+        // What accounts may do without an acl_file follows from tenancy, and waits with it.
+        before.tenancy === after.tenancy ? [...LISTENER, 'accountAccess'] : LISTENER,
+      ),
     ),
   }
 }
 
-function withLivePartOf(before: ListenerConfig, after: ListenerConfig | undefined): ListenerConfig {
-  const listener = taken(before, after, LISTENER)
+function withLivePartOf(
+  before: ListenerConfig,
+  after: ListenerConfig | undefined,
+  keys: readonly (keyof ListenerConfig)[],
+): ListenerConfig {
+  const listener = taken(before, after, keys)
   const { psk } = listener
   if (psk === undefined || after?.psk === undefined) return listener
   return { ...listener, psk: { ...psk, file: after.psk.file } }

@@ -22,6 +22,7 @@ import {
   tenancyOf,
 } from './sections.ts'
 import type { Verbosity } from './sections.ts'
+import { withServiceAccounts } from './service-accounts.ts'
 import { GENERAL } from './settings/general.ts'
 import type { Config, ConfigWarning } from './types.ts'
 
@@ -58,12 +59,14 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   resolvePlugins(blocks.plugins, problems)
   refuseBridges(blocks.bridges, problems)
 
-  const listeners = listenersOf(blocks, ports, values, problems)
   const ingest = ingestOf(values, false, problems)
+  const tenancy = tenancyOf(values, ingest)
+  const configured = listenersOf(blocks, ports, values, problems)
+  const place = { file: file ?? COMMAND_LINE.file, line: undefined }
+  const listeners = tenancy ? withServiceAccounts(configured, values, problems, place) : configured
   const pidFile = blocks.global.text('pid_file')
   const user = blocks.global.text('user')
   const crlWriter = crlWriterOf(values, ingest, undefined, problems)
-  const tenancy = tenancyOf(values, ingest)
   const config: Config = {
     listeners,
     tenancy,

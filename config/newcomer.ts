@@ -105,7 +105,7 @@ function mutualTls(data: string, values: SettingValues): readonly ListenerConfig
     allowAnonymous: false,
     passwordFile: undefined,
     aclFile: undefined,
-    accountAccess: [PLATFORM_ACCOUNT],
+    accountAccess: values.of(GENERAL.serviceAccounts),
     maxConnections: -1,
   })
 }
@@ -123,7 +123,7 @@ function withPasswords(
     allowAnonymous: false,
     passwordFile: values.given(PLATFORM.passwordFile) ?? join(data, 'passwd'),
     aclFile: undefined,
-    accountAccess: [PLATFORM_ACCOUNT],
+    accountAccess: values.of(GENERAL.serviceAccounts),
     maxConnections: -1,
   })
 }

@@ -3,21 +3,22 @@ import type { Config, ListenerConfig } from '../config/types.ts'
 import { danger, type Finding } from './check-findings.ts'
 
 /** Open doors of every listener. */
-export function doorsOf({ listeners, tenancy }: Config): readonly Finding[] {
+export function doorsOf({ listeners }: Config): readonly Finding[] {
   return listeners.flatMap((listener) => [
-    ...anybody(listener, tenancy),
+    ...anybody(listener),
     ...proxies(listener),
     ...certificates(listener),
   ])
 }
 
-function anybody(listener: ListenerConfig, tenancy: boolean): Finding[] {
+function anybody(listener: ListenerConfig): Finding[] {
   const { name, aclFile, accountAccess, allowAnonymous, tls, psk, passwordFile } = listener
   const found: Finding[] = []
   if (allowAnonymous) found.push(danger(`listener ${name}: anonymous clients may connect`))
   if (aclFile === undefined && accountAccess === 'everything') {
-    const who = tenancy ? 'every account' : 'whoever connects'
-    found.push(danger(`listener ${name}: no acl_file: ${who} may read and write everything`))
+    found.push(
+      danger(`listener ${name}: no acl_file: whoever connects may read and write everything`),
+    )
   }
   if (tls === undefined && psk === undefined && passwordFile !== undefined) {
     if (!isOfThisMachine(listener)) {

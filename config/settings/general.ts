@@ -1,4 +1,4 @@
-import { address, choice, count, flag, optional, port, words } from './setting.ts'
+import { address, choice, count, flag, names, optional, port, words } from './setting.ts'
 
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 
@@ -27,6 +27,11 @@ export const GENERAL = {
     default: 'auto',
     meaning:
       'on: a certificate names tenant/device and a device stays below its own topics; off: as Mosquitto; auto: on when ingest is on',
+  }),
+  serviceAccounts: names('MIDGE_SERVICE_ACCOUNTS', {
+    default: ['service_pulse'],
+    meaning:
+      'With tenancy on, the accounts of the password file that may do everything on a listener without an acl_file; other accounts may do nothing there',
   }),
   deniedPublish: choice('MIDGE_DENIED_PUBLISH', ['drop', 'disconnect'], {
     default: 'drop',

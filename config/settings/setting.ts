@@ -181,6 +181,16 @@ export function words(variable: string, about: About<string>): Setting<string> {
   return setting(variable, 'text', (text) => text, about)
 }
 
+/** Names with commas between them. */
+export function names(
+  variable: string,
+  about: About<readonly string[]>,
+): Setting<readonly string[]> {
+  const parse = (text: string): readonly string[] =>
+    text.split(',').flatMap((each) => each.trim() || [])
+  return setting(variable, 'names with commas between them', parse, about)
+}
+
 /** Where a listener listens. */
 export function address(variable: string, about: About<string>): Setting<string> {
   const parse = (text: string): string | undefined =>

@@ -45,7 +45,16 @@ const RESTART: readonly (readonly [string, string, readonly string[]])[] = [
   ['', 'check_retain_source false', ['mqtt.checkRetainSource']],
   ['', 'midge_max_queued_bytes_total 5', ['limits.maxQueuedBytesTotal']],
   ['', 'midge_http_port 1', ['admin.host', 'admin.port']],
-  ['', 'midge_tenancy on', ['tenancy', 'limits.tenantSharePercent']],
+  [
+    '',
+    'midge_tenancy on',
+    [
+      'tenancy',
+      'limits.tenantSharePercent',
+      'listener 1883: accountAccess',
+      'listener 8883: accountAccess',
+    ],
+  ],
   ['', 'user nobody', ['user']],
   ['', 'pid_file /run/p', ['pidFile']],
   ['', 'listener 9001', ['listener 9001']],
