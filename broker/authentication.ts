@@ -1,8 +1,11 @@
 /** CONNECT to Identity, by the rules of the listener it came in on. */
 import {
   PasswordChecksBusy,
+  accountDeviceOf,
   identityOf,
+  isDeviceAccount,
   pskIdentityOf,
+  tokenHashOf,
   type Identity,
   type PasswordAccounts,
 } from './identity/index.ts'
@@ -70,13 +73,46 @@ export async function authenticate(
     return { accepted: true, identity: { kind: 'account', userName } }
   }
   try {
-    const good = await rules.accounts.verify(userName, password)
-    if (!good) return refused('bad_credentials')
-    return { accepted: true, identity: { kind: 'account', userName } }
+    return await accountOf(userName, password, rules.accounts, rules)
   } catch (err) {
     if (err instanceof PasswordChecksBusy) return refused('authentication_busy', 3)
     throw err
   }
+}
+
+/** @throws PasswordChecksBusy */
+async function accountOf(
+  userName: string,
+  password: Buffer | undefined,
+  accounts: PasswordAccounts,
+  { tenancy, registry }: AuthenticationRules,
+): Promise<Authentication> {
+  for (;;) {
+    const isRight = await accounts.verify(userName, password)
+    if (!isRight || password === undefined) return refused('bad_credentials')
+    if (!tenancy || !isDeviceAccount(userName)) {
+      return { accepted: true, identity: { kind: 'account', userName } }
+    }
+    const revision = accounts.revisionOf(userName)
+    const device = await deviceOfAccount(userName, tokenHashOf(password), registry)
+    // The file may have been replaced while the registry was asked, and no connection is open yet
+    // that would have been closed for it.
+    if (accounts.revisionOf(userName) === revision) return device
+  }
+}
+
+/** Without a registry nobody knows whose account it is, and what it is called like proves nothing. */
+async function deviceOfAccount(
+  userName: string,
+  tokenHash: string,
+  registry: DeviceRegistry | undefined,
+): Promise<Authentication> {
+  if (registry === undefined) return refused('registry_off')
+  const device = await registry.deviceOfAccount({ userName, tokenHash })
+  if (!device.found) return refused(device.reason)
+  const identity = accountDeviceOf(userName, device)
+  if (identity === undefined) return refused('account_device_name')
+  return await registered({ accepted: true, identity }, registry)
 }
 
 function identify(

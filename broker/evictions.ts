@@ -1,5 +1,6 @@
 /** Who has to leave: connections that would not be let in any more, found by what changed. */
 import type { Connections } from './connections.ts'
+import type { Identity } from './identity/index.ts'
 
 /** A device that the registry bars; with a fingerprint, only where it came with that certificate. */
 export interface BarredDevice {
@@ -34,14 +35,17 @@ export function closeRevoked(connections: Connections): number {
     const isRevoked = state.reason === 'revoked'
     // Of a CA that is trusted no longer, its devices may come back with certificates of the next; and
     // the Session of an account is no certificate's.
-    const isItsOwn = open !== undefined && 'certificate' in open.subject.identity
+    const identity = open?.subject.identity
+    const isItsOwn =
+      identity !== undefined && 'certificate' in identity && identity.certificate !== undefined
     open?.forsake(isRevoked && isItsOwn ? 'discard' : 'keep')
     return isRevoked ? 'certificate_revoked' : 'certificate_untrusted'
   })
 }
 
 /**
- * Of one listener, the accounts, and devices with a pre-shared key, for which `isGone` answers true.
+ * Of one listener, the accounts, and devices with an account or a pre-shared key, for whose name in
+ * that file `isGone` answers true.
  *
  * @returns how many were closed
  */
@@ -53,11 +57,8 @@ export function closeAccounts(
   return connections.closeWhere((connection) => {
     const identity = connection.open?.subject.identity
     if (connection.listener.name !== listener || identity === undefined) return undefined
-    const isOfFile =
-      identity.kind === 'account' ||
-      (identity.kind === 'device' && identity.certificate === undefined)
-    if (!isOfFile) return undefined
-    return isGone(identity.userName) ? 'not_authorised' : undefined
+    const name = nameInFile(identity)
+    return name !== undefined && isGone(name) ? 'not_authorised' : undefined
   })
 }
 
@@ -80,4 +81,11 @@ export function closeUnwelcome(
     )
     return isWelcome ? undefined : 'not_authorised'
   })
+}
+
+/** Undefined: no file of the listener names it. */
+function nameInFile(identity: Identity): string | undefined {
+  if (identity.kind === 'account') return identity.userName
+  if (identity.kind !== 'device' || identity.certificate !== undefined) return undefined
+  return identity.accountName ?? identity.userName
 }

@@ -14,7 +14,13 @@ export type {
   ListenerFiles,
   SessionSummary,
 } from './broker-options.ts'
-export { identityOf, PasswordAccounts, type Identity } from './identity/index.ts'
+export {
+  accountDeviceOf,
+  identityOf,
+  isDeviceAccount,
+  PasswordAccounts,
+  type Identity,
+} from './identity/index.ts'
 export type { Publication } from './router.ts'
 export type {
   Admission,

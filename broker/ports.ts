@@ -150,7 +150,7 @@ export interface DeniedPublish {
   readonly publisher: Publisher
 }
 
-/** What is known of a device beyond its certificate or key, asked when it connects. */
+/** What is known of a device beyond its certificate, key or password, asked when it connects. */
 export interface DeviceRegistry {
   /** May wait for the database, within bounds. Never rejects. */
   mayConnect(device: {
@@ -159,4 +159,16 @@ export interface DeviceRegistry {
     /** Undefined: it has shown no certificate. */
     readonly fingerprint: string | undefined
   }): Promise<{ readonly admitted: true } | { readonly admitted: false; readonly reason: string }>
+  /**
+   * The device of a password account that is called like one. May wait for the database, within
+   * bounds. Never rejects.
+   */
+  deviceOfAccount(account: {
+    readonly userName: string
+    /** SHA-256 of the password, which was right; lower-case hex. */
+    readonly tokenHash: string
+  }): Promise<
+    | { readonly found: true; readonly tenantId: string; readonly deviceId: string }
+    | { readonly found: false; readonly reason: string }
+  >
 }

@@ -22,13 +22,16 @@ export function isStillWelcome(
   }
   // The proxy, or the certificate, is who says it; no file of accounts is asked.
   if (identityFrom !== undefined) return true
+  const isUnchanged = (name: string): boolean =>
+    accounts?.revisionOf(name) !== undefined && !isChanged(name)
   switch (identity.kind) {
     case 'anonymous':
       return allowAnonymous && (presentedName === undefined || accounts === undefined)
     case 'account':
       if (accounts === undefined) return allowAnonymous && !tenancy
-      return accounts.revisionOf(identity.userName) !== undefined && !isChanged(identity.userName)
+      return isUnchanged(identity.userName)
     case 'device':
+      return identity.accountName === undefined || isUnchanged(identity.accountName)
     case 'certificate':
       return true
     default:

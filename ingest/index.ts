@@ -35,9 +35,15 @@ export {
   type QuarantineFilter,
 } from './quarantined-message.ts'
 export { readLastRows, type StoredRow } from './reader.ts'
+export { isCalled, type AccountDevice, type AccountRefusal } from './registry/account-devices.ts'
 export type { Barred, ConnectDecision, DeviceStatus } from './registry/connections.ts'
 export type { RevokedCertificate } from './registry/revoked-certificates.ts'
-export type { CertificateName, ConnectingDevice, DeviceName } from './registry/records.ts'
+export type {
+  CertificateName,
+  ConnectingDevice,
+  DeviceAccount,
+  DeviceName,
+} from './registry/records.ts'
 export {
   registerDeviceIn,
   RegistrationRefused,

@@ -4,8 +4,9 @@ import type { ConnectionEvents } from './connection-events.ts'
 import type { DeviceApi } from './downlink/device-api.ts'
 import type { DeviceReport } from './downlink/report.ts'
 import type { StoredRow } from './reader.ts'
+import type { AccountDevice } from './registry/account-devices.ts'
 import type { Barred, ConnectDecision, DeviceStatus } from './registry/connections.ts'
-import type { ConnectingDevice, DeviceName } from './registry/records.ts'
+import type { ConnectingDevice, DeviceAccount, DeviceName } from './registry/records.ts'
 import type { DeviceRegistration, RegisteredDevice } from './registry/register-device.ts'
 import type { RevokedCertificate } from './registry/revoked-certificates.ts'
 import type { Denied, Telemetry } from './telemetry.ts'
@@ -78,6 +79,11 @@ export interface Ingest {
    * waits 3 s at the most; never rejects. Always yes without a registry.
    */
   mayConnect(device: ConnectingDevice): Promise<ConnectDecision>
+  /**
+   * The device of an account called like one, by the provision token that is its password. Waits 3 s
+   * at the most; never rejects. Nobody without a registry.
+   */
+  deviceOfAccount(account: DeviceAccount): Promise<AccountDevice>
   /**
    * Calls with every device or certificate that is found to be barred now; often more than once.
    * Whoever asked before is still called.

@@ -23,9 +23,10 @@ import { Quarantine } from './quarantine.ts'
 import { Reachability } from './reachability.ts'
 import { countRows, lastRows, type StoredRow } from './reader.ts'
 import { expireHourly } from './registry/certificate-expiry.ts'
+import type { AccountDevice } from './registry/account-devices.ts'
 import type { Barred, ConnectDecision, DeviceStatus } from './registry/connections.ts'
 import type { Registry } from './registry/index.ts'
-import type { ConnectingDevice, DeviceName } from './registry/records.ts'
+import type { ConnectingDevice, DeviceAccount, DeviceName } from './registry/records.ts'
 import {
   registerDevice,
   type DeviceRegistration,
@@ -221,11 +222,12 @@ export class RunningIngest implements Ingest {
 
   async mayConnect(device: ConnectingDevice): Promise<ConnectDecision> {
     const { tenantId, deviceId } = device
-    return (
-      this.#registry?.connections.mayConnect(`${tenantId}/${deviceId}`, device) ?? {
-        admitted: true,
-      }
-    )
+    if (this.#registry === undefined) return { admitted: true }
+    return this.#registry.connections.mayConnect(`${tenantId}/${deviceId}`, device)
+  }
+
+  async deviceOfAccount(account: DeviceAccount): Promise<AccountDevice> {
+    return this.#registry?.accounts.find(account) ?? { found: false, reason: 'registry_off' }
   }
 
   onBarred(then: (barred: Barred) => void): void {

@@ -3,6 +3,7 @@ import { EXIT, diskFiles, migrationOf } from '../config/index.ts'
 import type { Environment, Migration } from '../config/index.ts'
 import type { Config } from '../config/types.ts'
 import type { Clock } from '../core/clock.ts'
+import { deviceAccountsOf } from './check-device-accounts.ts'
 import { doorsOf } from './check-doors.ts'
 import { filesOf } from './check-files.ts'
 import { sorted } from './check-findings.ts'
@@ -33,6 +34,7 @@ export async function checkFile(options: CheckOptions): Promise<number> {
     const { config } = loaded
     const findings = sorted([
       ...doorsOf(config),
+      ...deviceAccountsOf(config),
       ...(await filesOf(config, clock.now())),
       ...processNeeds(config, options.file, environment, machine),
     ])

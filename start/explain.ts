@@ -1,8 +1,10 @@
 /** What the access rules say about one client and one topic, and which line says it. */
 import { readFileSync } from 'node:fs'
 import {
+  accountDeviceOf,
   compileAcl,
   identityOf,
+  isDeviceAccount,
   mayPublish,
   mayReceive,
   maySubscribe,
@@ -16,6 +18,7 @@ import type { Config, ListenerConfig } from '../config/types.ts'
 import { OperationalError } from '../core/errors.ts'
 import { accessProblem } from '../core/file-access.ts'
 import { issuerKey, serialNumber } from '../core/names.ts'
+import { isCalled } from '../ingest/index.ts'
 import type { JudgedCertificate } from './explain-certificate.ts'
 
 export interface Explanation {
@@ -38,7 +41,8 @@ interface Answer {
 
 /**
  * Asks the same functions as the broker, of the files as they are now. `anonymous` is a client without
- * user name; any other name is a CN where the listener takes names from certificates, else an account.
+ * user name; any other name is a CN where the listener takes names from certificates, else an account,
+ * or with tenants a device that the password_file has an account for.
  *
  * @throws OperationalError NO_SUCH_LISTENER, FILE_UNREADABLE; ConfigErrors of a bad file
  */
@@ -143,13 +147,33 @@ function admitted(name: string, listener: ListenerConfig, tenancy: boolean): Adm
   }
   if (passwordFile !== undefined) {
     const { accounts } = parsePasswordFile(read(passwordFile), passwordFile)
-    if (!accounts.has(name)) return { refused: `${passwordFile} has no such account` }
+    if (!accounts.has(name)) {
+      const device = tenancy ? deviceIn(accounts, name) : undefined
+      if (device !== undefined) return { identity: device }
+      return { refused: `${passwordFile} has no such account` }
+    }
+    if (tenancy && isDeviceAccount(name)) {
+      return { refused: `which device ${name} is, its password tells: ask about TENANT/DEVICE` }
+    }
     return { identity: { kind: 'account', userName: name } }
   }
   if (!allowAnonymous) return { refused: 'there is no password_file' }
   // Nobody proved the name: with tenants it is worth nothing.
   if (tenancy) return { identity: { kind: 'anonymous', userName: undefined } }
   return { identity: { kind: 'account', userName: name } }
+}
+
+/** Whether its token is the account's password is not looked at. */
+function deviceIn(accounts: ReadonlyMap<string, unknown>, name: string): Identity | undefined {
+  const [tenantId = '', deviceId, ...more] = name.split('/')
+  if (deviceId === undefined || more.length > 0) return undefined
+  const device = { tenantId, deviceId }
+  for (const account of accounts.keys()) {
+    if (isDeviceAccount(account) && isCalled(device, account)) {
+      return accountDeviceOf(account, device)
+    }
+  }
+  return undefined
 }
 
 /** One that stands for every certificate of this CN; nothing but the CN is looked at. */

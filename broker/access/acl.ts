@@ -15,7 +15,8 @@ export interface Acl {
   /**
    * What the file says, and nothing else: prefixes and `$SYS` are the authoriser's. First the client's
    * own section, then the patterns; in each the deny lines, then the others in file order; the first
-   * line that matches and is about this access decides. Nothing matched: refused.
+   * line that matches and is about this access decides. Nothing matched: refused. A device that came
+   * in by an account has that account's section as well.
    *
    * With `tenancy`, clients that are no device get nothing below `tenant/` from a pattern without
    * `%u`: such lines (`pattern write tenant/+/device/+/telemetry`) are written for devices, which
@@ -83,14 +84,17 @@ class CompiledAcl implements Acl {
   }
 
   grants(subject: Subject, topic: string, access: 'read' | 'write', tenancy: boolean): Decision {
-    const { kind, userName } = subject.identity
+    const { identity } = subject
+    const { kind, userName } = identity
     const own = userName === undefined ? this.#anonymous : this.#byUser.get(userName)
-    if (own !== undefined) {
-      for (const line of own.deny) if (matches(line.filter, topic)) return line.decision
-      for (const line of own.allow) {
-        if (line[access] && matches(line.filter, topic)) return line.decision
-      }
-    }
+    const account = identity.kind === 'device' ? identity.accountName : undefined
+    const ofAccount = account === undefined ? undefined : this.#byUser.get(account)
+    const decision =
+      denial(own, topic) ??
+      denial(ofAccount, topic) ??
+      grant(own, topic, access) ??
+      grant(ofAccount, topic, access)
+    if (decision !== undefined) return decision
     if (!this.#hasPatterns) return DENIED.acl_no_match
     // As Mosquitto: with patterns in the file such a name has nothing but its own section.
     if (hasWildcard(userName) || hasWildcard(subject.clientId)) return DENIED.unsafe_name
@@ -104,6 +108,22 @@ class CompiledAcl implements Acl {
     }
     return DENIED.acl_no_match
   }
+}
+
+type Section = Lines<TopicLine> | undefined
+
+function denial(section: Section, topic: string): Decision | undefined {
+  if (section === undefined) return undefined
+  for (const line of section.deny) if (matches(line.filter, topic)) return line.decision
+  return undefined
+}
+
+function grant(section: Section, topic: string, access: 'read' | 'write'): Decision | undefined {
+  if (section === undefined) return undefined
+  for (const line of section.allow) {
+    if (line[access] && matches(line.filter, topic)) return line.decision
+  }
+  return undefined
 }
 
 function verdictOf({ access, file, line }: AclRule): Verdict {

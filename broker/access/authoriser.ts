@@ -11,7 +11,7 @@
  * | off     | any         | the acl                 | everything, if `accountAccess` says so  |
  *
  * `user` sections of the acl_file belong to whoever has that user name: an account its own, a device
- * `tenant/device`. Tenancy on, a certificate called like an account is no device, and gets nothing.
+ * `tenant/device` and that of the account it came in by. Tenancy on, a certificate called like an account is no device, and gets nothing.
  */
 import { isTopicFilter, isTopicName } from '../../core/names.ts'
 import type { DeviceIdentity } from '../identity/identity.ts'

@@ -7,7 +7,10 @@ import type { PeerCertificate } from '../ports.ts'
 
 export type Identity = DeviceIdentity | CertificateIdentity | AccountIdentity | AnonymousIdentity
 
-/** Tenancy on: a certificate whose CN is `{tenant}/{device}`, or a pre-shared key of that identity. */
+/**
+ * Tenancy on: a certificate whose CN is `{tenant}/{device}`, a pre-shared key of that identity, or an
+ * account whose password is the device's provision token.
+ */
 export interface DeviceIdentity {
   readonly kind: 'device'
   /** `{tenant}/{device}`, what the ACL file calls `%u`. */
@@ -16,8 +19,10 @@ export interface DeviceIdentity {
   readonly deviceId: DeviceId
   /** `tenant/{T}/device/{D}/` */
   readonly topicPrefix: string
-  /** Undefined: it came with a pre-shared key, and nothing vouches for what it sends. */
+  /** Undefined: it came with a key or a password, and nothing vouches for what it sends. */
   readonly certificate: PeerCertificate | undefined
+  /** The line of the password_file it came in by, if so. */
+  readonly accountName?: string
 }
 
 /** Tenancy off: a certificate whose CN is the user name. */

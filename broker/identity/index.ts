@@ -1,4 +1,5 @@
 /** Who a client is. */
+export { accountDeviceOf, isDeviceAccount, tokenHashOf } from './account-device.ts'
 export { type CertificateRefusal, type CertificateVerdict, identityOf } from './certificate.ts'
 export { type PskRefusal, pskIdentityOf } from './pre-shared-key.ts'
 export {

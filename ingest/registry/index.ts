@@ -11,6 +11,7 @@ import { LogLimit } from '../log-limit.ts'
 import { LiveSettings } from '../settings/live-settings.ts'
 import { sqlstateOf, type Fault } from '../sqlstate.ts'
 import type { Telemetry } from '../telemetry.ts'
+import { AccountDevices } from './account-devices.ts'
 import { Admission } from './admission.ts'
 import { AutoProvision } from './auto-provision.ts'
 import { CacheMetrics } from './cache-metrics.ts'
@@ -47,6 +48,7 @@ export class Registry {
   readonly settings: LiveSettings
   readonly checks: RegistryChecks
   readonly connections: Connections
+  readonly accounts: AccountDevices
   readonly #parts: RegistryParts
   readonly #limit: LogLimit
   readonly #abort = new AbortController()
@@ -101,6 +103,12 @@ export class Registry {
       devices: this.#devices,
       certificates: this.#certificates,
       unlisted: registry.unlistedCertificate,
+      clock,
+    })
+    this.accounts = new AccountDevices({
+      maxEntries: registry.authCacheMaxSize,
+      reader,
+      persistence,
       clock,
     })
     const admission = new Admission({

@@ -2,7 +2,13 @@
 import type { QueryResultRow } from 'pg'
 import { literal, type Database } from '../database.ts'
 import { blockRows, preamble } from './block.ts'
-import type { CertificateName, CertificateRecord, DeviceAnswer, DeviceName } from './records.ts'
+import type {
+  CertificateName,
+  CertificateRecord,
+  DeviceAnswer,
+  DeviceName,
+  TokenBearers,
+} from './records.ts'
 import { isUsable, type RegistrySchema } from './registry-schema.ts'
 
 interface DeviceRow extends QueryResultRow {
@@ -19,6 +25,12 @@ interface CertificateRow extends QueryResultRow {
   readonly status: string | null
   readonly not_after: number | null
   readonly device_not_after: number | null
+}
+
+interface BearerRow extends QueryResultRow {
+  readonly i: number
+  readonly tenant_id: string
+  readonly device_id: string
 }
 
 export class RegistryReader {
@@ -63,6 +75,33 @@ export class RegistryReader {
           : { status: statusOf(row), notAfter: row.not_after ?? -Infinity, deviceNotAfter }
     }
     return records
+  }
+
+  /**
+   * The devices with each of these provision tokens, whatever their status; of a token that more than
+   * `limit` have, `limit` of them.
+   *
+   * @param tokenHashes SHA-256, lower-case hex
+   */
+  async bearers(tokenHashes: readonly string[], limit: number): Promise<readonly TokenBearers[]> {
+    const schema = this.#schema()
+    if (!isUsable(schema)) throw new Error('table device_registry is gone')
+    const { deviceRegistry, read } = schema
+    if (read.byTenant) return tokenHashes.map(() => 'hidden')
+    const bearers: DeviceName[][] = tokenHashes.map(() => [])
+    if (!deviceRegistry.has('provision_token_hash')) return bearers
+    const rows = await blockRows<BearerRow>(
+      this.#database,
+      `${preamble(this.#database, read)}
+       SELECT (k.i - 1)::integer AS i, r.tenant_id::text AS tenant_id, r.device_id::text AS device_id
+         FROM unnest(ARRAY[${tokenHashes.map(literal).join(', ')}]::text[]) WITH ORDINALITY AS k (h, i)
+        CROSS JOIN LATERAL (SELECT tenant_id, device_id FROM device_registry
+                             WHERE provision_token_hash = k.h LIMIT ${limit}) r`,
+    )
+    for (const { i, tenant_id: tenantId, device_id: deviceId } of rows) {
+      bearers[i]?.push({ tenantId, deviceId })
+    }
+    return bearers
   }
 
   /** `query` reads the names as table k (i, t, d, f). */

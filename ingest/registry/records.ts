@@ -18,12 +18,22 @@ export interface DeviceName {
   readonly deviceId: string
 }
 
-/** A certificate as it was presented, and whose it claims to be. */
 /** A device that connects; without a fingerprint it has shown no certificate. */
 export interface ConnectingDevice extends DeviceName {
   readonly fingerprint: string | undefined
 }
 
+/** An account of a password file whose password was right. */
+export interface DeviceAccount {
+  readonly userName: string
+  /** SHA-256 of the password, lower-case hex. */
+  readonly tokenHash: string
+}
+
+/** `hidden`: row-level security shows one tenant at a time, and nobody knows which to ask for. */
+export type TokenBearers = readonly DeviceName[] | 'hidden'
+
+/** A certificate as it was presented, and whose it claims to be. */
 export interface CertificateName extends DeviceName {
   /** SHA-256 of the DER, lower-case hex. */
   readonly fingerprint: string

@@ -5,6 +5,7 @@ import type { AuthenticationRules } from '../../broker/authentication.ts'
 import { PasswordAccounts, type Identity } from '../../broker/identity/index.ts'
 import { isStillWelcome } from '../../broker/standing.ts'
 import { hashPassword, parsePasswordFile } from '../../config/index.ts'
+import { deviceId, tenantId } from '../../core/names.ts'
 import { noCertificates } from '../helpers/broker.ts'
 
 const bobsFile = parsePasswordFile(`bob:${hashPassword('x', { random: randomBytes })}\n`, 'passwd')
@@ -12,6 +13,16 @@ const accounts = new PasswordAccounts(bobsFile, { random: randomBytes })
 
 const anonymous: Identity = { kind: 'anonymous', userName: undefined }
 const account = (userName: string): Identity => ({ kind: 'account', userName })
+
+const device = (accountName: string): Identity => ({
+  kind: 'device',
+  userName: 'acme/pump',
+  tenantId: tenantId('acme'),
+  deviceId: deviceId('pump'),
+  topicPrefix: 'tenant/acme/device/pump/',
+  certificate: undefined,
+  accountName,
+})
 
 interface Case {
   readonly who: Identity
@@ -41,6 +52,19 @@ const REFUSED: Readonly<Record<string, Case>> = {
     who: account('bob'),
     rules: { allowAnonymous: true, tenancy: true },
   },
+  'a device whose account the file does not hold': {
+    who: device('eve'),
+    rules: { accounts, tenancy: true },
+  },
+  'a device whose account has another line': {
+    who: device('bob'),
+    rules: { accounts, tenancy: true },
+    changed: ['bob'],
+  },
+  'a device with an account, without any file': {
+    who: device('bob'),
+    rules: { allowAnonymous: true, tenancy: true },
+  },
   'the identity of a key that changed': {
     who: account('bob'),
     rules: { identityFrom: 'psk' },
@@ -55,6 +79,11 @@ const WELCOME: Readonly<Record<string, Case>> = {
     presented: 'bob',
     rules: { accounts },
     changed: ['eve'],
+  },
+  'a device whose account has the line it had': {
+    who: device('bob'),
+    rules: { accounts, tenancy: true },
+    changed: ['acme/pump'],
   },
   'any name where none is proved': { who: account('eve'), rules: { allowAnonymous: true } },
   'the identity of a key that is as it was': {

@@ -33,7 +33,8 @@ async function asker(t: TestContext, environment: Readonly<Record<string, string
   const folder = await scratchDirectory(t)
   const file = join(folder, 'm.conf')
   await writeFile(join(folder, 'acl'), ACL)
-  await writeFile(join(folder, 'passwd'), `app:$7$101$${'A'.repeat(16)}$${'A'.repeat(86)}==\n`)
+  const hash = `$7$101$${'A'.repeat(16)}$${'A'.repeat(86)}==`
+  await writeFile(join(folder, 'passwd'), `app:${hash}\ndevice_acme_pump:${hash}\n`)
   await writeFile(file, CONF.replaceAll('DIR', folder))
   const { config } = loadConfig({ file, ports: [], environment, files: diskFiles })
   return (words: string) => {
@@ -61,6 +62,19 @@ const WITH_TENANTS: readonly (readonly [words: string, answer: string])[] = [
     'denied: outside_device',
   ],
   ['acme/pump subscribe by/me --listener 8883', 'denied: outside_device'],
+  [
+    'device_acme_pump publish a --listener 1883',
+    'denied: cannot connect: which device device_acme_pump is, its password tells: ask about TENANT/DEVICE',
+  ],
+  [
+    'acme/valve publish tenant/acme/device/valve/telemetry --listener 1883',
+    'denied: cannot connect: DIR/passwd has no such account',
+  ],
+  [
+    'acme/pump publish tenant/acme/device/other/telemetry --listener 1883',
+    'denied: outside_device',
+  ],
+  ['acme/pump publish tenant/acme/device/pump/telemetry --listener 1883', 'allowed: DIR/acl:7'],
   ['app subscribe secret/a --listener 1883', 'denied: DIR/acl:3 (acl_deny)'],
   ['anonymous subscribe by/me --listener 1884', 'allowed: DIR/acl:1'],
   ['acme/pump publish tenant/acme/device/pump/own --listener 8883', 'allowed: DIR/acl:6'],

@@ -123,6 +123,7 @@ async function startWithTenants(t: TestContext, barred: readonly string[] = []) 
           ? { admitted: false, reason: 'device_inactive' }
           : { admitted: true }
       },
+      deviceOfAccount: () => assert.fail('a key is no account'),
     },
   })
   return { ...started, asked, sink }

@@ -332,4 +332,32 @@ test('while PostgreSQL is away', async (t) => {
       ])
     },
   )
+  await t.test('while the database is away an account is the device it was before', async (t) => {
+    await server.start()
+    const { ingest } = await openIngest(t, config(server.connection))
+    await ingest.registerDevice(pump)
+    const { tenantId, deviceId } = pump
+    const tokenHash = createHash('sha256').update('tok-1').digest('hex')
+    await server.query(
+      `UPDATE device_registry SET provision_token_hash = '${tokenHash}' WHERE device_id = '${deviceId}'`,
+    )
+    const account = { userName: `device_${tenantId}_${deviceId}`, tokenHash }
+    const found = { found: true, tenantId, deviceId }
+    assert.deepEqual(await ingest.deviceOfAccount(account), found)
+    await server.stop('immediate')
+    const answers = await Promise.all([
+      ingest.deviceOfAccount(account),
+      ingest.deviceOfAccount({ ...account, tokenHash: 'ab'.repeat(32) }),
+    ])
+    assert.deepEqual(answers, [found, { found: false, reason: 'registry_unavailable' }])
+  })
+})
+
+test('without a registry no account is a device', async (t) => {
+  const { connection } = await testDatabase(t)
+  const { ingest } = await openIngest(t, config(connection, { mode: 'off' }))
+  assert.deepEqual(
+    await ingest.deviceOfAccount({ userName: 'device_acme_pump', tokenHash: 'ab'.repeat(32) }),
+    { found: false, reason: 'registry_off' },
+  )
 })
