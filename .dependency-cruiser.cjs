@@ -43,7 +43,7 @@ module.exports = {
       ['^core/', '^config/types.ts$', '^config/index.ts$'],
       ['@peculiar/x509', 'reflect-metadata'],
     ),
-    ...leaf('broker', ['^core/', '^config/types.ts$'], ['aedes', 'ws']),
+    ...leaf('broker', ['^core/', '^config/types.ts$'], ['aedes', 'bcryptjs', 'ws']),
     ...leaf('admin', ['^core/', '^config/types.ts$'], ['fastify']),
     {
       name: 'across-folders-by-index',

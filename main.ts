@@ -14,6 +14,7 @@ import {
 import { systemClock } from './core/clock.ts'
 import { OperationalError, codeOf } from './core/errors.ts'
 import { packageRoot } from './core/package-root.ts'
+import { surviveLostOutput } from './start/outputs.ts'
 import type { Command } from './config/index.ts'
 
 /**
@@ -82,6 +83,14 @@ async function run(command: Command, version: string): Promise<number> {
   }
 }
 
+/** What to do when nobody reads standard output any more. */
+function endOf({ name }: Command): (() => void) | undefined {
+  if (name === 'start') return undefined
+  // Its devices would go on unseen.
+  if (name === 'demo') return () => void process.kill(process.pid, 'SIGTERM')
+  return () => process.exit()
+}
+
 function exitCodeOf(err: unknown): number {
   if (err instanceof ConfigErrors || err instanceof CommandLineError) return EXIT.configuration
   if (!(err instanceof OperationalError)) return EXIT.listener
@@ -113,7 +122,9 @@ const version =
     : 'unknown'
 
 try {
-  process.exitCode = await run(parseCommandLine(process.argv.slice(2)), version)
+  const command = parseCommandLine(process.argv.slice(2))
+  surviveLostOutput(process, endOf(command))
+  process.exitCode = await run(command, version)
 } catch (err) {
   report(err)
   process.exitCode = exitCodeOf(err)

@@ -1,5 +1,5 @@
 /** What the acl_file, password_file and psk_file of a listener say, read and checked as a whole. */
-import { access, readFile, writeFile } from 'node:fs/promises'
+import { access, readFile, stat, writeFile } from 'node:fs/promises'
 import {
   parseAclFile,
   parsePasswordFile,
@@ -104,8 +104,13 @@ async function createEmpty(file: string, log: Log): Promise<void> {
   }
 }
 
+/** A million accounts, and short of what would end the process when it is taken apart by lines. */
+const MAX_BYTES = 100 * 1024 * 1024
+
 async function read(file: string, what: string): Promise<string> {
   try {
+    const { size } = await stat(file)
+    if (size > MAX_BYTES) throw new Error(`${size} bytes, expected at most ${MAX_BYTES}`)
     return await readFile(file, 'utf8')
   } catch (err) {
     const why =

@@ -2,7 +2,7 @@
  * What connections cost, beside Debian's Mosquitto with the same configuration in the same run: full
  * handshakes per second over mutual TLS, CPU of each, and resident memory of an idle connection.
  */
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -67,12 +67,15 @@ export async function benchmarkConnect(args: readonly string[]): Promise<boolean
     }
     for (const broker of brokers) await broker.stop()
 
+    const ids = join(work, 'ids.txt')
+    await repeatLines(devices.ids, ids, Math.max(...idle))
+    const idleDevices = { ...devices, ids }
     const memory: IdleRound[] = []
     for (let round = 1; round <= rounds; round++) {
       for (const connections of idle) {
         for (const name of names) {
           const broker = await start(name, `${name}-${connections}-${round}`)
-          memory.push(await measureIdle({ mqload, devices, broker, connections }))
+          memory.push(await measureIdle({ mqload, devices: idleDevices, broker, connections }))
           await broker.stop()
         }
       }
@@ -110,8 +113,6 @@ async function measureIdle(options: {
   const { mqload, devices, broker, connections } = options
   await settle()
   const baseBytes = residentBytes(broker.pid)
-  // Beyond the certificates there are, mqload begins again with the first: identities may repeat,
-  // Client Identifiers do not.
   const args = [...mutualTls(devices, broker, connections), '-k', '300', '--id', 'idle-%c']
   const held = await mqload.hold(args, 120)
   try {
@@ -123,6 +124,13 @@ async function measureIdle(options: {
   } finally {
     await held.close()
   }
+}
+
+/** Beyond the certificates there are: identities may repeat, Client Identifiers do not. */
+async function repeatLines(from: string, to: string, count: number): Promise<void> {
+  const text = await readFile(from, 'utf8')
+  const lines = text.trimEnd().split('\n').length
+  await writeFile(to, text.repeat(Math.ceil(count / lines)))
 }
 
 function optionsOf(args: readonly string[]) {

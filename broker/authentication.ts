@@ -1,11 +1,13 @@
 /** CONNECT to Identity, by the rules of the listener it came in on. */
 import {
   PasswordChecksBusy,
+  PasswordThreadLost,
   accountDeviceOf,
   identityOf,
   isDeviceAccount,
   pskIdentityOf,
   tokenHashOf,
+  type Applicant,
   type Identity,
   type PasswordAccounts,
 } from './identity/index.ts'
@@ -18,6 +20,8 @@ export interface Credentials {
   readonly password: Buffer | undefined
   /** Proved before CONNECT without a certificate of ours to look at: see `identityFrom`. */
   readonly provenName?: string | undefined
+  /** For the turn of its password; absent: one of nobody knows whom. */
+  readonly applicant?: Applicant
 }
 
 export type Authentication =
@@ -53,7 +57,7 @@ export async function authenticate(
   credentials: Credentials,
   rules: AuthenticationRules,
 ): Promise<Authentication> {
-  const { certificate, userName, password } = credentials
+  const { certificate, userName } = credentials
   if (certificate !== undefined) {
     const state = rules.certificates.stillGood(certificate)
     if (!state.good) return refused(state.reason)
@@ -73,8 +77,9 @@ export async function authenticate(
     return { accepted: true, identity: { kind: 'account', userName } }
   }
   try {
-    return await accountOf(userName, password, rules.accounts, rules)
+    return await accountOf(userName, credentials, rules.accounts, rules)
   } catch (err) {
+    if (err instanceof PasswordThreadLost) return refused('password_thread_lost', 3)
     if (err instanceof PasswordChecksBusy) return refused('authentication_busy', 3)
     throw err
   }
@@ -83,12 +88,12 @@ export async function authenticate(
 /** @throws PasswordChecksBusy */
 async function accountOf(
   userName: string,
-  password: Buffer | undefined,
+  { password, applicant }: Credentials,
   accounts: PasswordAccounts,
   { tenancy, registry }: AuthenticationRules,
 ): Promise<Authentication> {
   for (;;) {
-    const isRight = await accounts.verify(userName, password)
+    const isRight = await accounts.verify(userName, password, applicant)
     if (!isRight || password === undefined) return refused('bad_credentials')
     if (!tenancy || !isDeviceAccount(userName)) {
       return { accepted: true, identity: { kind: 'account', userName } }

@@ -250,7 +250,25 @@ export class Broker {
   }
 
   #connected(listener: Listener, stream: Duplex, arrival: Arrival): void {
+    const { tenantConnections } = this.#parts
+    const tenant = listener.tenantOf(arrival)
+    if (tenant !== undefined) {
+      if (!tenantConnections.arrive(tenant)) return this.#turnAway(listener, stream, arrival)
+      stream.once('close', () => tenantConnections.depart(tenant))
+    }
     this.#connections.add(new Connection(this.#parts, listener, stream, arrival))
+  }
+
+  #turnAway({ name }: Listener, stream: Duplex, { address: peer }: Arrival): void {
+    const { log, metrics, refusals } = this.#parts
+    const reason = 'too_many_connections'
+    metrics.connectsRefused.inc({ reason })
+    refusals.note(reason, () => {
+      const detail = 'too many connections of its tenant have not sent CONNECT'
+      const fields = { event: 'peer.refused', reason, detail, listener: name, peer }
+      log.warn(fields, `refused before CONNECT: ${reason}`)
+    })
+    stream.destroy()
   }
 
   #listener(name: string): Listener {

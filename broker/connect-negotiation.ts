@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { OperationalError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { BrokerParts } from './broker-parts.ts'
-import type { Identity } from './identity/index.ts'
+import type { Applicant, Identity } from './identity/index.ts'
 import type { Arrival } from './listeners/arrival.ts'
 import type { Listener } from './listeners/listener.ts'
 import { clientIdOf, connectRefusal } from './mqtt-rules.ts'
@@ -26,19 +26,28 @@ export function assertConnectOnce({ type }: Frame, isFirst: boolean): void {
   throw new OperationalError('PROTOCOL_ERROR', 'a second CONNECT [MQTT-3.1.0-2]')
 }
 
-/** Rejects only on a bug of ours. */
+/** Rejects only on a bug of ours. @param isGone true: whatever it comes to, nobody waits for it */
 export async function negotiate(
   packet: ConnectPacket,
   { mqtt }: Pick<BrokerParts, 'mqtt'>,
   listener: Listener,
-  { certificate, provenName }: Arrival,
+  { address, certificate, provenName, isStillProven }: Arrival,
+  isGone: Applicant['isGone'],
 ): Promise<Negotiation> {
   const { config } = listener
   const refusal = connectRefusal(packet, config, mqtt)
   if (refusal !== undefined) return refused(refusal)
   const { userName, password } = packet
-  const outcome = await listener.authenticate({ certificate, userName, password, provenName })
+  const outcome = await listener.authenticate({
+    certificate,
+    userName,
+    password,
+    provenName,
+    applicant: { address, isGone },
+  })
   if (!outcome.accepted) return refused(outcome)
+  // Asked last: whoever is open after this is found when a key is taken away.
+  if (isStillProven?.() === false) return refused({ returnCode: 5, reason: 'no_identity' })
   const { identity } = outcome
   const naming = clientIdOf(packet, identity, { listener: config, mqtt }, randomUUID())
   if (!('clientId' in naming)) return refused(naming)

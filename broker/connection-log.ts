@@ -17,19 +17,17 @@ interface Place {
 }
 
 /** For lines before the client is known. */
-export function arrivalLog(log: Log, place: Place): Log {
-  return log.child(placeFields(place))
+export function arrivalLog(log: Log, { listener, peer, traceId }: Place): Log {
+  const { address, port } = peer
+  return log.child({ trace_id: traceId, listener: listener.name, peer: address, peerPort: port })
 }
 
-/** For lines of a client that has proved who it is. */
-export function clientLog(log: Log, place: Place, identity: Identity, clientId: string): Log {
-  const device =
-    identity.kind === 'device' ? { tenantId: identity.tenantId, deviceId: identity.deviceId } : {}
-  return log.child({ ...placeFields(place), user: identity.userName, ...device, clientId })
-}
-
-function placeFields({ listener, peer, traceId }: Place): Record<string, unknown> {
-  return { trace_id: traceId, listener: listener.name, peer: peer.address, peerPort: peer.port }
+/** For lines of a client that has proved who it is. @param arrival its log until then */
+export function clientLog(arrival: Log, identity: Identity, clientId: string): Log {
+  const { userName: user } = identity
+  if (identity.kind !== 'device') return arrival.child({ user, clientId })
+  const { tenantId, deviceId } = identity
+  return arrival.child({ user, tenantId, deviceId, clientId })
 }
 
 export function noteOpened(log: Log, { listener }: Pick<Place, 'listener'>): void {

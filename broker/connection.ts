@@ -198,7 +198,8 @@ export class Connection {
     this.#state = 'authenticating'
     this.#parts.wire.traffic.connectsReceived++
     try {
-      const outcome = await negotiate(packet, this.#parts, this.listener, this.peer)
+      const isGone = (): boolean => this.#state === 'closed'
+      const outcome = await negotiate(packet, this.#parts, this.listener, this.peer, isGone)
       if (this.#state !== 'authenticating') return
       if (!outcome.accepted) {
         const { returnCode, reason } = outcome.refusal
@@ -213,7 +214,7 @@ export class Connection {
       this.#framer.maxBytes = this.#parts.limits.maxPacketBytes
       this.#framer.protocolLevel = packet.protocolLevel
       this.#liveness.keepAliveMs = packet.keepAlive * 1500
-      this.log = clientLog(this.#parts.log, this, identity, clientId)
+      this.log = clientLog(this.log, identity, clientId)
       this.#open = new OpenConnection(this.#parts, this, { identity, clientId }, packet)
       this.#open.start()
     } catch (err) {

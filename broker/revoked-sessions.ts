@@ -8,7 +8,8 @@ import type { ClientCertificates, PeerCertificate } from './ports.ts'
 import type { MemoryStore } from './store/index.ts'
 
 interface Owner {
-  readonly certificate: PeerCertificate
+  /** Undefined: of a device that came by a key or a password. */
+  readonly certificate: PeerCertificate | undefined
   /** Of the listener it came in on. */
   readonly judge: Pick<ClientCertificates, 'stillGood'>
 }
@@ -37,7 +38,6 @@ export class RevokedSessions {
   opened(key: string, identity: Identity, judge: Owner['judge']): void {
     if (this.#policy === 'keep' || !('certificate' in identity)) return
     const { certificate } = identity
-    if (certificate === undefined) return
     if (this.#size > this.#store.sessions.size + SLACK) this.#prune()
     const name = keyOf(identity)
     let ofName = this.#owners.get(name)
@@ -65,6 +65,7 @@ export class RevokedSessions {
     let discarded = 0
     for (const [name, ofName] of this.#owners) {
       discarded += this.#discardOf(name, ofName, ({ certificate, judge }) => {
+        if (certificate === undefined) return false
         const state = judge.stillGood(certificate)
         return !state.good && state.reason === 'revoked'
       })
@@ -88,7 +89,7 @@ export class RevokedSessions {
     return this.#discardOf(
       name,
       ofName,
-      ({ certificate }) => fingerprint === undefined || certificate.fingerprint === fingerprint,
+      ({ certificate }) => fingerprint === undefined || certificate?.fingerprint === fingerprint,
     )
   }
 

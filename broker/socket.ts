@@ -28,7 +28,11 @@ export class Reading {
 /** What was written last (CONNACK with a refusal) still leaves before the socket goes. */
 export function endSocket(socket: Duplex, clock: Clock): void {
   if (socket.destroyed) return
-  socket.end(() => socket.destroy())
-  if (socket.writableLength > 0) clock.after(LINGER_MS, () => socket.destroy())
-  else socket.destroy()
+  socket.end()
+  if (socket.writableLength === 0) {
+    socket.destroy()
+    return
+  }
+  socket.once('finish', () => socket.destroy())
+  clock.after(LINGER_MS, () => socket.destroy())
 }

@@ -4,12 +4,15 @@ import { FairShare, type ShareLimits, type Tenant } from './store/index.ts'
 
 /**
  * What each tenant has of the connections that may be open at once. A socket counts towards the bound
- * from accept on, towards a tenant's share once it is known whose it is.
+ * from accept on, and towards a tenant's share with its CONNECT: it may take an older one's place.
+ * Where the handshake tells whose it is, those that have not sent CONNECT have a share of their own.
  */
 export class TenantConnections {
   readonly #limits: Pick<LimitsConfig, 'maxConnections'>
   readonly #open: { readonly size: number }
   readonly #shares: FairShare
+  /** By tenant, whose sockets are known from the handshake on. */
+  readonly #sockets = new Map<string, number>()
 
   /** @param open all of them, the ones still unknown included */
   constructor(
@@ -19,6 +22,27 @@ export class TenantConnections {
     this.#limits = limits
     this.#open = open
     this.#shares = new FairShare(limits)
+  }
+
+  /**
+   * A socket whose handshake has told its tenant, and that has not sent CONNECT.
+   *
+   * @returns false, and nothing is counted, when too many of the tenant's have not
+   */
+  arrive(tenant: string): boolean {
+    const sockets = this.#sockets.get(tenant) ?? 0
+    const silent = sockets - this.#shares.usedBy(tenant) + 1
+    const free = this.#limits.maxConnections - this.#open.size - 1
+    if (silent > 1 && !this.#shares.isFair(silent, free)) return false
+    this.#sockets.set(tenant, sockets + 1)
+    return true
+  }
+
+  /** Once for each `arrive` that answered true, when the socket is closed. */
+  depart(tenant: string): void {
+    const sockets = (this.#sockets.get(tenant) ?? 0) - 1
+    if (sockets > 0) this.#sockets.set(tenant, sockets)
+    else this.#sockets.delete(tenant)
   }
 
   /** @throws OperationalError `TOO_MANY_CONNECTIONS` */

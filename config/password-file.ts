@@ -18,8 +18,8 @@ const MAX_NAME_BYTES = 65_535
  * Reads a whole password_file. `file` is only for messages; `argon2` says whether this Node can
  * verify argon2id lines.
  *
- * Lines without `:` are skipped, as Mosquitto does. bcrypt lines, and argon2id lines without
- * `argon2`, are kept as accounts nobody can log in to.
+ * Lines without `:` are skipped, as Mosquitto does. argon2id lines without `argon2` are kept as
+ * accounts nobody can log in to.
  *
  * @throws ConfigErrors with every bad line (at most MAX_ERRORS); there are no half-read files
  */
@@ -30,7 +30,7 @@ export function parsePasswordFile(
 ): PasswordFile {
   const accounts = new Map<string, PasswordVerifier>()
   const lineOf = new Map<string, number>()
-  const unverifiable: Record<'bcrypt' | 'argon2id', number[]> = { bcrypt: [], argon2id: [] }
+  const unverifiable: number[] = []
   const problems = new Problems()
 
   for (const line of linesOf(text)) {
@@ -58,18 +58,16 @@ export function parsePasswordFile(
     const verifier = parsePasswordHash(trimBlanks(rawHash))
     if (typeof verifier === 'string') {
       problems.error(place, verifier)
-    } else if (verifier.scheme === 'bcrypt' || (verifier.scheme === 'argon2id' && !argon2)) {
-      unverifiable[verifier.scheme].push(line.number)
+    } else if (verifier.scheme === 'argon2id' && !argon2) {
+      unverifiable.push(line.number)
       accounts.set(name, { scheme: 'unverifiable', encoded: verifier.encoded })
     } else {
       accounts.set(name, verifier)
     }
   }
   problems.throwIfAny()
-  for (const scheme of ['bcrypt', 'argon2id'] as const) {
-    const [first] = unverifiable[scheme]
-    if (first === undefined) continue
-    problems.warn({ file, line: first }, lockedOut(scheme, unverifiable[scheme]))
+  if (unverifiable.length > 0) {
+    problems.warn({ file, line: unverifiable[0] }, lockedOut(unverifiable))
   }
   return Object.freeze({ file, accounts, warnings: problems.warnings })
 }
@@ -83,12 +81,11 @@ function problemOfName(name: string): string | undefined {
 }
 
 /** One sentence for all of them: files written by a provisioning service have one for each device. */
-function lockedOut(scheme: 'bcrypt' | 'argon2id', lines: readonly number[]): string {
+function lockedOut(lines: readonly number[]): string {
   const named = lines.slice(0, 10).join(', ')
   const more = lines.length > 10 ? ` and ${lines.length - 10} more` : ''
-  const hint = scheme === 'bcrypt' ? 'mosquitto_passwd makes $7$ hashes' : 'Node 24.7 or later can'
   return (
-    `${scheme} cannot be verified by this build (${hint}): ` +
+    'argon2id cannot be verified by this build (Node 24.7 or later can): ' +
     `nobody can log in to the account of line ${named}${more}`
   )
 }

@@ -5,12 +5,11 @@ const MAX_ITERATIONS = 10_000_000
 const MAX_ARGON2_KIB = 262_144
 const MAX_ARGON2_PASSES = 100
 const MAX_ARGON2_LANES = 64
-
-/** bcrypt is recognised, but neither Node nor OpenSSL can verify it. */
-export type BcryptHash = { readonly scheme: 'bcrypt'; readonly encoded: string }
+/** Each step doubles the time, and 15 takes seconds: every log in waits for those before it. */
+const MAX_BCRYPT_COST = 15
 
 /** The hash field of a password_file line, or what is wrong with it (never its text). */
-export function parsePasswordHash(encoded: string): PasswordVerifier | BcryptHash | string {
+export function parsePasswordHash(encoded: string): PasswordVerifier | string {
   if (encoded === '') return 'no password hash after ":"'
   if (!encoded.startsWith('$')) {
     return 'plain text passwords are not accepted: midge passwd -U hashes such a file'
@@ -26,9 +25,7 @@ export function parsePasswordHash(encoded: string): PasswordVerifier | BcryptHas
     case '2a':
     case '2b':
     case '2y':
-      return /^\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/u.test(encoded)
-        ? { scheme: 'bcrypt', encoded }
-        : 'a bcrypt hash is $2b$<cost 04 to 31>$<53 characters>'
+      return parseBcrypt(encoded)
     default:
       return 'unknown password hash: known are $7$, $6$, $argon2id$, $2a$, $2b$ and $2y$'
   }
@@ -92,6 +89,30 @@ function parseArgon2(encoded: string): PasswordVerifier | string {
     return 'the hash of an argon2id hash is 16 to 64 bytes in base64'
   }
   return { scheme: 'argon2id', memoryKiB, passes, parallelism, salt, key, encoded }
+}
+
+const BCRYPT = /^\$2[aby]\$(?<cost>\d\d)\$[./A-Za-z0-9]{22}(?<key>[./A-Za-z0-9]{31})$/u
+
+function parseBcrypt(encoded: string): PasswordVerifier | string {
+  const groups = BCRYPT.exec(encoded)?.groups
+  const cost = parseCount(groups?.['cost'] ?? '')
+  // 31 is where bcrypt itself ends.
+  if (groups === undefined || !isWithin(cost, 4, 31)) {
+    return 'a bcrypt hash is $2b$<cost 04 to 15>$<53 characters>'
+  }
+  if (cost > MAX_BCRYPT_COST) {
+    return `a bcrypt hash has a cost of at most ${MAX_BCRYPT_COST}: one log in with ${cost} would take more than 2 s`
+  }
+  return { scheme: 'bcrypt', cost, key: decodeBcrypt(groups['key'] ?? ''), encoded }
+}
+
+const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+const BCRYPT_DIGITS = './ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
+
+/** Base64 with bcrypt's own order of digits; the two bits too many of 31 digits are dropped. */
+function decodeBcrypt(text: string): Buffer {
+  const digits = Array.from(text, (digit) => BASE64.charAt(BCRYPT_DIGITS.indexOf(digit)))
+  return Buffer.from(digits.join(''), 'base64')
 }
 
 /** NaN when it is not a plain decimal number. */

@@ -201,6 +201,7 @@ function registryOf(values: SettingValues, database: IngestSettings['database'])
     unlistedCertificate: values.of(INGEST.unlistedCertificate),
     countersEnabled: values.of(PLATFORM.countersEnabled),
     settingsPollSeconds: values.of(PLATFORM.settingsPollSeconds),
+    listen: values.of(INGEST.registryListen),
     authCacheTtlSeconds: values.of(PLATFORM.authCacheTtlSeconds),
     authCacheMaxSize: values.of(PLATFORM.authCacheMaxSize),
     bucketTtlSeconds: values.of(PLATFORM.bucketTtlSeconds),

@@ -112,6 +112,10 @@ export function createMetrics() {
       ['cache'],
     ),
     ingestCacheSize: gauge('ingest_cache_entries', 'Entries remembered', ['cache']),
+    ingestRegistryListening: gauge(
+      'ingest_registry_listening',
+      '1 while PostgreSQL tells of changes in the registry at once (LISTEN); 0: polled for',
+    ),
     dbPoolSize: gauge('pulse_db_pool_size', 'PostgreSQL connections open', ['service']),
     dbPoolFree: gauge('pulse_db_pool_free', 'PostgreSQL connections idle', ['service']),
 

@@ -3,6 +3,7 @@
  * disconnects, listeners) has Mosquitto's words; every other event is its own sentence behind
  * `Error:` or `Warning:`.
  */
+import type { LogLevel } from './log.ts'
 import { textOf as of, type LogRecord } from './log-record.ts'
 import { deniedLine, receivedLines, sentLine, willLines } from './mosquitto-packets.ts'
 import { disconnectReason } from './mosquitto-reasons.ts'
@@ -30,6 +31,15 @@ export const LOG_TOPICS: ReadonlyMap<MosquittoLogType, string> = new Map([
   ['unsubscribe', 'M/unsubscribe'],
   ['websockets', 'WS'],
 ])
+
+/** The finest level of our lines from which lines of these types are made. */
+export function finestLevelOf(types: readonly MosquittoLogType[]): LogLevel {
+  if (types.includes('debug')) return 'trace'
+  // Who came and went, and what it subscribed to.
+  const ofDebug = ['notice', 'subscribe', 'unsubscribe'] as const
+  if (ofDebug.some((type) => types.includes(type))) return 'debug'
+  return types.length === 0 ? 'silent' : 'info'
+}
 
 export interface MosquittoLine {
   readonly type: MosquittoLogType

@@ -109,7 +109,9 @@ export class Quarantine {
       tenant_id: tenantLabel(publisher, tenantId),
       result: reason === 'RATE_LIMITED' ? 'rate_limited' : 'rejected',
     })
-    limit.pass('message.quarantined', (suppressed) => {
+    // What follows a colon in a reason is not of a closed set.
+    const [kind = reason] = reason.split(':', 1)
+    limit.pass(`message.quarantined ${kind}`, (suppressed) => {
       log.warn(
         {
           event: 'message.quarantined',

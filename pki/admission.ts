@@ -13,11 +13,12 @@ import {
   type Refusal,
   type Standing,
   standingOf,
+  type Subject,
   usageProblem,
 } from './chain.ts'
 import { onlyDatesAreWrong } from './date-verdict.ts'
 import { weaknessOf } from './key-policy.ts'
-import { commonNameOf, displayName } from './name.ts'
+import { type CommonName, commonNameOf, displayName } from './name.ts'
 import { ambiguous, pinnedRefusal, pinnedStanding, pinProblem } from './pin-admission.ts'
 import type { Pinned } from './pins.ts'
 import type { CaPath, TrustSet } from './trust.ts'
@@ -48,10 +49,19 @@ export interface ClientCertificatesOptions extends ChainContext {
   readonly maxVerified?: number
 }
 
-/** Facts that hold as long as the CAs do; dates and revocation are not among them. */
-interface Verified {
+interface Read {
   readonly fields: CertificateFields
   readonly paths: readonly CaPath[]
+}
+
+/**
+ * What holds as long as the CAs do: dates and revocation are asked for each time. Nothing of it may
+ * be a view of the certificate's bytes, which it would keep.
+ */
+interface Verified {
+  readonly subject: Required<Subject>
+  readonly paths: readonly CaPath[]
+  readonly commonName: CommonName
 }
 
 export class ClientCertificateAdmission {
@@ -115,7 +125,7 @@ export class ClientCertificateAdmission {
     return standingOf(fields, paths, this.#context)
   }
 
-  #read(peer: X509Certificate): Verified {
+  #read(peer: X509Certificate): Read {
     const fields = readCertificate(peer.raw)
     return { fields, paths: this.#trust.pathsAbove(peer, fields) }
   }
@@ -128,26 +138,31 @@ export class ClientCertificateAdmission {
     const fingerprint = createHash('sha256').update(raw).digest('hex')
     const pin = this.#context.pins?.pinned(fingerprint)
     if (pin !== undefined) return this.#judgePinned(peer, fingerprint, pin)
-    const known = this.#verified.get(fingerprint)
-    const certificate = known ?? this.#read(peer)
-    if (known === undefined) {
-      const refusal = this.#lastingRefusal(peer, certificate)
-      if (refusal !== undefined) return { admitted: false, ...refusal }
-    }
-    this.#remember(fingerprint, certificate)
-    const { fields, paths } = certificate
-    const standing = standingOf(fields, paths, this.#context)
+    const verified = this.#verified.get(fingerprint) ?? this.#verify(peer)
+    if ('reason' in verified) return { admitted: false, ...verified }
+    this.#remember(fingerprint, verified)
+    const { subject, paths, commonName } = verified
+    const standing = standingOf(subject, paths, this.#context)
     if (!standing.good) return refuse(standing.reason, standing.detail)
     if (verification !== undefined && !this.#isForgiven(verification, peer, standing.path)) {
       return refuse(wordFor(verification), `OpenSSL: ${verification}`)
     }
-    const commonName = commonNameOf(fields.subject)
     if (!commonName.found) return refuse('bad_subject', commonName.problem)
     const issuerKey = standing.path[0]?.fields.key
     if (issuerKey === undefined) return refuse('unknown_ca', 'no issuer')
-    const { serialNumber, notAfter } = fields
+    const { serialNumber, notAfter } = subject
     const facts = { commonName: commonName.text, issuerKey, serialNumber, fingerprint, notAfter }
     return { admitted: true, certificate: Object.freeze(facts) }
+  }
+
+  /** What is looked at once: the signature, and what no passing of time and no CRL changes. */
+  #verify(peer: X509Certificate): Verified | Refusal {
+    const { fields, paths } = this.#read(peer)
+    const refusal = this.#lastingRefusal(peer, { fields, paths })
+    if (refusal !== undefined) return refusal
+    const { serialNumber, notBefore, notAfter, isCa } = fields
+    const subject = { serialNumber, notBefore, notAfter, isCa }
+    return { subject, paths, commonName: commonNameOf(fields.subject) }
   }
 
   #judgePinned(peer: X509Certificate, fingerprint: string, pin: Pinned): CertificateAdmission {
@@ -174,8 +189,7 @@ export class ClientCertificateAdmission {
     return this.#context.ignoreDates === true && onlyDatesAreWrong(verification, peer, path)
   }
 
-  /** What no passing of time and no CRL changes. */
-  #lastingRefusal(peer: X509Certificate, { fields, paths }: Verified): Refusal | undefined {
+  #lastingRefusal(peer: X509Certificate, { fields, paths }: Read): Refusal | undefined {
     if (paths.length === 0) {
       const known = this.#trust.knowsIssuerOf(peer, fields)
       const issuer = displayName(fields.issuer)

@@ -113,29 +113,39 @@ function pathProblem(path: CaPath, now: number): Refusal | undefined {
       const detail = `${ca.name}: ${below} CAs below it, its pathLenConstraint is ${pathLength}`
       return { reason: 'unknown_ca', detail }
     }
-    const problem = outsideDates(ca.fields, now, ca.name) ?? lastingProblem(ca)
+    const { problem: lasting, isSelfIssued } = lastingOf(ca)
+    const problem = outsideDates(ca.fields, now, ca.name) ?? lasting
     if (problem !== undefined) return problem
-    if (!isSelfIssued(ca)) below++
+    if (!isSelfIssued) below++
   }
   return undefined
 }
 
-const lastingProblems = new WeakMap<TrustedCa, { readonly problem: Refusal | undefined }>()
-
 /** What does not change while the CA is configured. */
+interface Lasting {
+  readonly problem: Refusal | undefined
+  readonly isSelfIssued: boolean
+}
+
+const lastings = new WeakMap<TrustedCa, Lasting>()
+
+function lastingOf(ca: TrustedCa): Lasting {
+  const known = lastings.get(ca)
+  if (known !== undefined) return known
+  const { issuer, subject } = ca.fields
+  const isSelfIssued = comparableName(issuer) === comparableName(subject)
+  const lasting = { problem: lastingProblem(ca), isSelfIssued }
+  lastings.set(ca, lasting)
+  return lasting
+}
+
 function lastingProblem(ca: TrustedCa): Refusal | undefined {
-  const known = lastingProblems.get(ca)
-  if (known !== undefined) return known.problem
   const weakness = weaknessOf(ca.certificate, 'ca')
+  if (weakness !== undefined) return { reason: 'weak_key', detail: `${ca.name}: ${weakness}` }
   const misuse = usageProblem(ca.fields)
-  const problem: Refusal | undefined =
-    weakness !== undefined
-      ? { reason: 'weak_key', detail: `${ca.name}: ${weakness}` }
-      : misuse !== undefined
-        ? { reason: 'wrong_usage', detail: `${ca.name}: ${misuse}` }
-        : undefined
-  lastingProblems.set(ca, { problem })
-  return problem
+  return misuse === undefined
+    ? undefined
+    : { reason: 'wrong_usage', detail: `${ca.name}: ${misuse}` }
 }
 
 /** What speaks against a certificate in the chain of a client, whatever its place there. */
@@ -147,10 +157,6 @@ export function usageProblem({
   // As OpenSSL: anyExtendedKeyUsage alone is not clientAuth.
   if (extendedKeyUsage === undefined || extendedKeyUsage.includes(CLIENT_AUTH)) return undefined
   return `extKeyUsage ${extendedKeyUsage.join(', ')}, expected clientAuth`
-}
-
-function isSelfIssued({ fields }: TrustedCa): boolean {
-  return comparableName(fields.issuer) === comparableName(fields.subject)
 }
 
 function revocationProblem(

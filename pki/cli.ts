@@ -5,6 +5,7 @@ import { Authority } from './authority.ts'
 import { filesIn, readIfThere } from './authority-files.ts'
 import { bundle } from './command/bundle.ts'
 import { parse, type PkiCommandContext, readInput, type Values } from './command/context.ts'
+import { checkHosts } from './command/init.ts'
 import { issue, type IssueCommand } from './command/issue.ts'
 import { caPassphrase } from './command/passphrase.ts'
 import { registerAgain } from './command/register.ts'
@@ -30,7 +31,7 @@ export async function runPkiCommand(
     return await run(argv, context)
   } catch (err) {
     if (err instanceof UsageError) {
-      context.stderr.write(`midge pki: ${err.message}\n\n${PKI_USAGE}`)
+      context.stderr.write(`midge pki: ${err.message}\nUse 'midge pki --help' to see the usage.\n`)
       return 2
     }
     // A full disk and a missing right are the operator's, not a bug of ours.
@@ -76,6 +77,7 @@ async function run(argv: readonly string[], context: PkiCommandContext): Promise
   }
   const passphrase = caPassphrase(values, context, values['encrypt-keys'] === true)
   const authority = await open(directory, { given, context, passphrase })
+  if (given.command === 'init') return await checkHosts(authority, values.host ?? [], context)
   const enrolment = context.enrolment?.(directory)
   return await act(given, { authority, directory, values, enrolment, context })
 }

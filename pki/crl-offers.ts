@@ -51,11 +51,14 @@ export type IssuerParts = ReadonlyMap<string, CrlPart>
 
 /** Kinds of lists of one CA; a few are usual. */
 const MAX_PARTS = 16
+/** Lists judged in one turn of the event loop. */
+const SLICE = 100
 
 export class CrlOffers {
   readonly refused: CrlRefusal[] = []
   readonly #before: ReadonlyMap<IssuerKey, IssuerParts>
   readonly #verified: readonly VerifiedCrl[]
+  readonly #digests: ReadonlySet<string>
   readonly #after = new Map<IssuerKey, Map<string, CrlPart>>()
   /** By CA and part; true: put in force now. */
   readonly #seen = new Map<string, { readonly crl: VerifiedCrl; readonly taken: boolean }>()
@@ -63,6 +66,7 @@ export class CrlOffers {
   constructor(before: ReadonlyMap<IssuerKey, IssuerParts>, verified: readonly VerifiedCrl[]) {
     this.#before = before
     this.#verified = verified
+    this.#digests = new Set(verified.map(({ digest }) => digest))
   }
 
   /** Judges every list of the file. Takes its time in slices. */
@@ -70,8 +74,14 @@ export class CrlOffers {
     // Of several lists of one CA the newest counts, in whatever order they stand; deltas come last,
     // when it is known what they may begin at.
     const sorted = this.#verified.toSorted((a, b) => order(a, b) ?? 0)
-    for (const crl of sorted) if (crl.baseNumber === undefined) await this.#complete(crl)
-    for (const crl of sorted) if (crl.baseNumber !== undefined) this.#delta(crl)
+    for (const [n, crl] of sorted.entries()) {
+      if (n % SLICE === SLICE - 1) await nextTurn()
+      if (crl.baseNumber === undefined) await this.#complete(crl)
+    }
+    for (const [n, crl] of sorted.entries()) {
+      if (n % SLICE === SLICE - 1) await nextTurn()
+      if (crl.baseNumber !== undefined) this.#delta(crl)
+    }
   }
 
   /** What has changed, by CA. */
@@ -99,7 +109,7 @@ export class CrlOffers {
     if (base?.digest === crl.digest) this.#note(crl, false)
     else if (base === undefined || (await replaces(crl, base))) {
       this.#put(crl, partOf(hold(crl), lists.deltas))
-    } else if (!this.#verified.some(({ digest }) => digest === base.digest)) {
+    } else if (!this.#digests.has(base.digest)) {
       this.refused.push({ code: 'crl_older', message: olderMessage(crl, base), issuer: crl.issuer })
     }
   }
@@ -113,7 +123,7 @@ export class CrlOffers {
       return
     }
     const newer = deltas.find((delta) => (delta.crlNumber ?? 0n) > (crl.crlNumber ?? 0n))
-    if (newer !== undefined && !this.#verified.some(({ digest }) => digest === newer.digest)) {
+    if (newer !== undefined && !this.#digests.has(newer.digest)) {
       const message = olderMessage(crl, newer)
       this.refused.push({ code: 'crl_older', message, issuer: crl.issuer })
     }

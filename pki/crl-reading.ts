@@ -59,11 +59,14 @@ export interface CrlReadingOptions {
 
 /** How far ahead of our clock a thisUpdate may lie. */
 export const CLOCK_SKEW_MS = 5 * 60_000
+/** In one file; each costs the work of a signature, however short it is. */
+export const MAX_LISTS = 10_000
 
 /**
  * The DER of each CRL in a file, PEM or DER.
  *
- * @throws CrlRejected `crl_malformed` when anything in the file is incomplete
+ * @throws CrlRejected `crl_malformed` when anything in the file is incomplete; `crl_too_large` beyond
+ *   `MAX_LISTS`
  */
 export function splitCrlFile(bytes: Uint8Array): Uint8Array[] {
   if (bytes.length === 0) throw new CrlRejected('crl_malformed', 'the file is empty')
@@ -74,6 +77,10 @@ export function splitCrlFile(bytes: Uint8Array): Uint8Array[] {
       ['X509 CRL', 'CRL'],
     )
     if (blocks.length === 0) throw new PemError('no BEGIN X509 CRL')
+    if (blocks.length > MAX_LISTS) {
+      const text = `${blocks.length} lists in one file, expected at most ${MAX_LISTS}`
+      throw new CrlRejected('crl_too_large', text)
+    }
     return blocks
   } catch (err) {
     if (!(err instanceof PemError)) throw err

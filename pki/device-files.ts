@@ -127,7 +127,7 @@ export async function createPair(paths: DevicePaths, pair: NewPair): Promise<voi
 }
 
 export function keptFile(path: string): AuthorityError {
-  const text = `${path} exists already and is not overwritten; move it away or give another --out`
+  const text = `${path} exists already and is not overwritten; midge pki renew replaces it, --out writes elsewhere`
   return new AuthorityError('authority_file_exists', text)
 }
 

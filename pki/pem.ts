@@ -57,11 +57,36 @@ export function readPem(text: string, labels: readonly string[]): Buffer[] {
 function checkBetween(text: string, last: boolean, blocks: number): void {
   if (text.includes(END)) throw new PemError(`END without BEGIN after ${blocks} blocks`)
   if (!last || blocks === 0) return
-  const stray = text.split('\n').find((line) => line.trim() !== '' && !line.startsWith('#'))
+  const stray = strayLine(text)
   if (stray !== undefined) {
     const found = JSON.stringify(stray.slice(0, 40))
     throw new PemError(`text after the last of ${blocks} blocks: ${found}`)
   }
+}
+
+/**
+ * The first line that is neither blank nor a comment. Not by `split`: 200 MB of line ends make an array
+ * that V8 ends the process for, from whatever thread.
+ */
+function strayLine(text: string): string | undefined {
+  let line = 0
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === LF) line = at + 1
+    else if (code === HASH && at === line) {
+      const next = text.indexOf('\n', at)
+      if (next === -1) return undefined
+      at = next - 1
+    } else if (!isBlank(code)) return text.slice(line, line + 80).split('\n', 1)[0]
+  }
+  return undefined
+}
+
+const LF = 0x0a
+const HASH = 0x23
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || (code >= 0x09 && code <= 0x0d) || code === 0xa0 || code === 0xfeff
 }
 
 function decodeBase64(body: string, number: number): Buffer {

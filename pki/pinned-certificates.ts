@@ -29,6 +29,8 @@ export interface PinnedCertificatesOptions {
 const MAX_PATIENCE = 20
 /** A large directory is looked at less often: at most a tenth of the time goes into it. */
 const REST = 10
+/** Problems that one look writes down: the directory may be another one altogether. */
+const MAX_TOLD = 20
 
 type Read = { readonly fingerprint: string } | { readonly problem: PinProblem }
 
@@ -187,13 +189,17 @@ export class PinnedCertificates implements Pins {
   }
 
   #announce(problems: readonly PinProblem[]): void {
-    const { log } = this.#options
+    const { directory, log } = this.#options
     const before = new Set(this.#problems.map(({ message }) => message))
     this.#problems = problems
-    for (const { code, message } of problems) {
-      if (before.has(message)) continue
+    const fresh = problems.filter(({ message }) => !before.has(message))
+    for (const { code, message } of fresh.slice(0, MAX_TOLD)) {
       log.error({ event: 'pin.rejected', code, problem: message }, 'a pin does not count')
     }
+    const untold = fresh.length - MAX_TOLD
+    if (untold <= 0) return
+    const fields = { event: 'pins.withheld', directory, withheld: untold }
+    log.error(fields, `${untold} more files that do not count: is it the directory of the pins?`)
   }
 }
 

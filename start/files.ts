@@ -48,10 +48,10 @@ export async function prepareFiles(
       passphrase,
     })
     for (const change of authority.changes) log.info({ event: 'authority.changed', change }, change)
-    const passwordFile = join(dataDirectory, 'passwd')
-    const newPassword = await makePasswordFile(passwordFile)
     const devices = join(certificates, 'devices')
     const device = await deviceFiles(authority, devices, EXAMPLE_TENANT, EXAMPLE_DEVICE)
+    const passwordFile = join(dataDirectory, 'passwd')
+    const newPassword = await makePasswordFile(passwordFile)
     return { dataDirectory, certificates, authority, passwordFile, newPassword, device }
   } catch (err) {
     if (['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'ENOTDIR', 'EISDIR'].includes(codeOf(err) ?? '')) {

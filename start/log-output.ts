@@ -2,17 +2,20 @@
  * Where log lines go: JSON as pino writes it, or Mosquitto's lines for a mosquitto.conf that says how
  * to log. Can be replaced while it runs.
  */
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, writeSync } from 'node:fs'
 import type { LogConfig, MosquittoLogConfig } from '../config/types.ts'
 import { messageOf } from '../core/errors.ts'
 import { missingPermission } from '../core/file-access.ts'
+import type { LogLevel } from '../core/log.ts'
 import {
+  finestLevelOf,
   LOG_TOPICS,
   mosquittoLines,
   type LogRecord,
   type MosquittoLine,
 } from '../core/mosquitto-log.ts'
 import { strftime } from '../core/strftime.ts'
+import { openForAppending } from './open-as-root.ts'
 
 export interface StandardStreams {
   readonly stdout: { write(text: string): unknown }
@@ -22,12 +25,14 @@ export interface StandardStreams {
 export class LogOutput {
   readonly #streams: StandardStreams
   #config: LogConfig
+  #level: LogLevel
   #file: number | undefined
   #publish: ((topic: string, text: string) => void) | undefined
   #isPublishing = false
 
   constructor(config: LogConfig, streams: StandardStreams) {
     this.#config = config
+    this.#level = levelOf(config)
     this.#streams = streams
     this.#openFile()
   }
@@ -40,14 +45,20 @@ export class LogOutput {
   /** Other destinations and types from the next line on; a log file is opened anew in any case. */
   replace(config: LogConfig): void {
     this.#config = config
+    this.#level = levelOf(config)
     this.#openFile()
   }
 
-  /** One line of pino's JSON. Never throws: a full disk must not end the broker. */
+  /** Finer lines would be written nowhere: they need not be made. */
+  get level(): LogLevel {
+    return this.#level
+  }
+
+  /** One line of pino's JSON, of `level` or above. Never throws: a full disk must not end the broker. */
   write(json: string): void {
-    const { mosquitto, destination = 'stderr', level } = this.#config
+    const { mosquitto, destination = 'stderr' } = this.#config
     if (mosquitto === undefined) {
-      if (isAtLeast(json, level)) this.#streams[destination].write(json)
+      this.#streams[destination].write(json)
       return
     }
     const record: unknown = JSON.parse(json)
@@ -105,7 +116,7 @@ export class LogOutput {
       return
     }
     try {
-      const opened = openSync(path, 'a', 0o640)
+      const opened = openForAppending(path, 0o640)
       this.close()
       this.#file = opened
     } catch (err) {
@@ -116,12 +127,12 @@ export class LogOutput {
   }
 }
 
-const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal']
-
-/** Lines begin with their level: nothing has to be parsed. */
-function isAtLeast(json: string, level: string): boolean {
-  const found = /^\{"level":"([a-z]+)"/u.exec(json)?.[1] ?? 'error'
-  return level !== 'silent' && LEVELS.indexOf(found) >= LEVELS.indexOf(level)
+function levelOf({ level, mosquitto }: LogConfig): LogLevel {
+  if (mosquitto === undefined) return level
+  const { destinations, types } = mosquitto
+  if (destinations.length === 0) return 'silent'
+  const isPublishedOnly = destinations.every((to) => to === 'topic')
+  return finestLevelOf(isPublishedOnly ? types.filter((type) => LOG_TOPICS.has(type)) : types)
 }
 
 function isRecord(value: unknown): value is LogRecord {

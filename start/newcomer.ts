@@ -1,5 +1,5 @@
 /** `midge` without a configuration file: everything made where it is absent, then the app. */
-import { readFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { App } from '../app/index.ts'
 import type { Config } from '../config/types.ts'
@@ -76,6 +76,10 @@ export async function startNewcomer(options: NewcomerOptions): Promise<Newcomer>
     enrol,
     keylog: options.keylog,
     caPassphrase: options.caPassphrase,
+  }).catch(async (err: unknown) => {
+    // Its password was shown to nobody: the next start is the first one again.
+    if (files.newPassword !== undefined) await rm(files.passwordFile, { force: true })
+    throw err
   })
   const stopRenewing = clock.every(RENEW_EVERY_MS, () => {
     files.authority.renewDue().then(

@@ -3,25 +3,28 @@ import { spawn } from 'node:child_process'
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { lstat, rm, truncate, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { OperationalError } from '../core/errors.ts'
+import { OperationalError, codeOf } from '../core/errors.ts'
 import { accessProblem } from '../core/file-access.ts'
+import { linkAt, openForAppending } from './open-as-root.ts'
 
 /** @throws OperationalError `PID_FILE`: whoever asks for it relies on it */
 export async function writePidFile(path: string, pid: number): Promise<void> {
   try {
     // One that a crash left behind may be another user's, who could not remove ours then.
-    if (await isPlainFile(path)) await rm(path, { force: true })
-    await writeFile(path, String(pid))
+    const isMadeAnew = linkAt(path) === 'foreign' || (await isFree(path))
+    if (isMadeAnew) await rm(path, { force: true })
+    await writeFile(path, String(pid), { flag: isMadeAnew ? 'wx' : 'w' })
   } catch (err) {
     const text = `cannot write the pid_file ${path}: ${accessProblem(path, err)}`
     throw new OperationalError('PID_FILE', text, { cause: err })
   }
 }
 
-async function isPlainFile(path: string): Promise<boolean> {
+/** A plain file, or nothing yet. */
+async function isFree(path: string): Promise<boolean> {
   return await lstat(path).then(
     (found) => found.isFile(),
-    () => false,
+    (err: unknown) => codeOf(err) === 'ENOENT',
   )
 }
 
@@ -70,7 +73,7 @@ export function startInBackground(argv: readonly string[], output?: string): num
  */
 export function openKeylog(path: string): (line: Buffer) => void {
   try {
-    const file = openSync(path, 'a', 0o600)
+    const file = openForAppending(path, 0o600)
     return (line) => void writeSync(file, line)
   } catch (err) {
     const text = `cannot write the file of --tls-keylog ${path}: ${accessProblem(path, err)}`

@@ -128,5 +128,7 @@ function some(command: string, ids: readonly string[]): readonly string[] {
 }
 
 function wrong(problem: string): CommandLineError {
-  return new CommandLineError(`midge quarantine: ${problem}\n\n${QUARANTINE_USAGE}`)
+  return new CommandLineError(
+    `midge quarantine: ${problem}\nUse 'midge quarantine --help' to see the usage.`,
+  )
 }

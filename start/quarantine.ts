@@ -69,7 +69,7 @@ async function perform(
   switch (command.name) {
     case 'list': {
       const events = await review.list(command.filter)
-      if (events.length === 0) print('nothing in quarantine')
+      if (events.length === 0) print('nothing in quarantine that was asked for')
       for (const event of events) print(eventLine(event))
       return true
     }

@@ -115,9 +115,9 @@ async function serve(serving: Serving): Promise<void> {
   await ended(app.stop(), log)
 }
 
-/** The output sorts by level and type itself, and may be told others later: everything goes there. */
+/** The output may be told another level later. */
 function logOf({ log: { service = 'midge' } }: Config, output: LogOutput): Log {
-  return createLog({ level: 'trace', service, destination: output })
+  return createLog({ level: () => output.level, service, destination: output })
 }
 
 function placeText({

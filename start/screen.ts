@@ -55,7 +55,10 @@ export function welcomeScreen(facts: ScreenFacts): string {
     `  PostgreSQL               ${facts.database}`,
     `  password file            ${path(facts.passwordFile)}`,
     ...(facts.newPassword === undefined
-      ? [`  password of ${account}: shown at the first start; a new one: node dist/main.js passwd`]
+      ? [
+          `  password of ${account}: shown at the first start; for a new one:`,
+          `    node dist/main.js passwd -g ${path(facts.passwordFile)} ${account}`,
+        ]
       : [`  password of ${account}, shown this once: ${facts.newPassword}`]),
     ...facts.waiting.map((text) => `  waiting: ${text}`),
     ...facts.warnings.map((text) => `  warning: ${text}`),
@@ -79,6 +82,10 @@ export function welcomeScreen(facts: ScreenFacts): string {
     'See the rows:',
     '',
     '  node dist/main.js rows',
+    '',
+    'See what was rejected, and why:',
+    '',
+    '  node dist/main.js quarantine list',
     '',
     'Simulated devices: npm run demo',
     '',

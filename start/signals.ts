@@ -3,6 +3,7 @@ import type { App } from '../app/index.ts'
 import { systemClock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 
+const FAILED = 'the reload failed on a bug of ours: nothing more is known, restart to be sure'
 /** A stop that takes longer than this ends anyway: something hangs. */
 const STOP_DEADLINE_MS = 25_000
 
@@ -14,11 +15,17 @@ export interface Signals {
 
 /**
  * SIGTERM and SIGINT end, also during the start: what was started is then stopped in order. A second
- * one ends at once. SIGHUP reads the files again, once there is something to read them into.
+ * one ends at once. SIGHUP reads the files again, once there is something to read them into: during the
+ * start it waits for its end, for what the start has read may be older than the signal.
  */
 export function listenToSignals(log: Log): Signals {
-  let reload: () => Promise<void> = async () => undefined
-  process.on('SIGHUP', () => void reload())
+  let reload: (() => Promise<void>) | undefined
+  let isWaiting = false
+  const readAgain = (): void => {
+    if (reload === undefined) isWaiting = true
+    else reload().catch((err: unknown) => log.error({ event: 'config.failed', err }, FAILED))
+  }
+  process.on('SIGHUP', readAgain)
   const stopped = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.once(signal, () => {
@@ -32,6 +39,7 @@ export function listenToSignals(log: Log): Signals {
     stopped,
     onReload: (then) => {
       reload = then
+      if (isWaiting) readAgain()
     },
   }
 }

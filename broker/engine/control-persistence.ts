@@ -5,6 +5,19 @@
 import { Readable } from 'node:stream'
 import { AedesPersistence } from '../store/index.ts'
 
+/**
+ * Aedes looks through a client's queue after CONNACK, and does nothing but wait for its packets from
+ * then on. A queue that is never through costs it nothing: that its pipeline ends would take longer
+ * than the rest of CONNECT. Nobody holds the pipeline, so that it is garbage at once.
+ */
+class UnendingQueue extends Readable {
+  override _read(): void {}
+
+  override pipe<T>(destination: T): T {
+    return destination
+  }
+}
+
 export class ControlPersistence extends AedesPersistence {
   override async subscriptionsByClient(): Promise<never[]> {
     return []
@@ -28,7 +41,7 @@ export class ControlPersistence extends AedesPersistence {
   override async outgoingEnqueueCombi(): Promise<void> {}
 
   override outgoingStream(): Readable {
-    return Readable.from([])
+    return new UnendingQueue()
   }
 
   override createRetainedStreamCombi(): Readable {

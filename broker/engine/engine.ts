@@ -94,11 +94,20 @@ function hasRegistry(aedes: object): aedes is Registry {
   return 'unregisterClient' in aedes && typeof aedes.unregisterClient === 'function'
 }
 
+/** It calls for a Duplex or a Socket; this is what it uses of one. */
+interface TakesClientStreams {
+  handle(stream: ClientStream): object
+}
+
+function takesClientStreams(aedes: object): aedes is TakesClientStreams {
+  return 'handle' in aedes && typeof aedes.handle === 'function'
+}
+
 export class Engine {
-  readonly #aedes: Aedes
+  readonly #aedes: Aedes & TakesClientStreams
   readonly #log: Log
 
-  private constructor(aedes: Aedes, log: Log) {
+  private constructor(aedes: Aedes & TakesClientStreams, log: Log) {
     this.#aedes = aedes
     this.#log = log
   }
@@ -110,7 +119,8 @@ export class Engine {
   static async start(store: MemoryStore, log: Log, id: string): Promise<Engine> {
     const aedes = await Aedes.createBroker({
       id,
-      concurrency: 1,
+      // Of the emitter, which is ours; Aedes also allows a stream twice as many listeners.
+      concurrency: 5,
       // Heartbeats serve clusters of Aedes; four times this still has to fit a timer (2^31 - 1 ms).
       heartbeatInterval: 500_000_000,
       mq: silentEmitter,
@@ -119,6 +129,7 @@ export class Engine {
         void sendWill(streamOf(client), packet, log).then(() => done(null))
       },
     })
+    if (!takesClientStreams(aedes)) throw changed(['handle'])
     const engine = new Engine(aedes, log)
     engine.#assertMembers()
     engine.#listen()
@@ -127,9 +138,9 @@ export class Engine {
 
   open(handlers: ClientHandlers): EngineClient {
     const stream = new EngineStream(handlers)
-    const client: object = this.#aedes.handle(stream)
+    const client = this.#aedes.handle(stream)
     const { key, clean, will } = handlers
-    stream.push(encodeConnect({ clientId: key, clean, will, protocolLevel: 4 }))
+    stream.feed(encodeConnect({ clientId: key, clean, will, protocolLevel: 4 }))
     return {
       disconnect: () => {
         // The packet itself would be read a tick later, after the stream is gone.
@@ -182,7 +193,7 @@ export class Engine {
   #assertMembers(): void {
     const aedes = this.#aedes
     const stream = new ClientStream()
-    const client: object = aedes.handle(stream)
+    const client = aedes.handle(stream)
     const missing = [
       ...(versionOf(aedes) === WRITTEN_FOR
         ? []
@@ -192,12 +203,15 @@ export class Engine {
       ...(client instanceof Object && 'close' in client ? [] : ['client.close']),
     ]
     if ('close' in client && typeof client.close === 'function') client.close()
-    if (missing.length === 0) return
-    throw new OperationalError(
-      'ENGINE_CHANGED',
-      `this aedes lacks ${missing.join(', ')}: run npm ci to install the pinned one`,
-    )
+    if (missing.length > 0) throw changed(missing)
   }
+}
+
+function changed(missing: readonly string[]): OperationalError {
+  return new OperationalError(
+    'ENGINE_CHANGED',
+    `this aedes lacks ${missing.join(', ')}: run npm ci to install the pinned one`,
+  )
 }
 
 async function sendWill(

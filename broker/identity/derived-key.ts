@@ -1,6 +1,7 @@
 import * as crypto from 'node:crypto'
 import { promisify } from 'node:util'
 import type { PasswordVerifier } from '../../config/types.ts'
+import { BcryptThread, isBcryptPassword } from './bcrypt-thread.ts'
 
 /** What a password can be checked against. */
 export type Verifier = Exclude<PasswordVerifier, { scheme: 'unverifiable' }>
@@ -9,10 +10,21 @@ export function isVerifiable(verifier: PasswordVerifier): verifier is Verifier {
   return verifier.scheme !== 'unverifiable'
 }
 
-/** What `verifier.key` is compared with; undefined: this Node cannot compute it. */
+/** Can this be the password of the line at all? False: there is nothing to compute. */
+export function isPossible({ scheme }: Verifier, password: Buffer): boolean {
+  return scheme !== 'bcrypt' || isBcryptPassword(password)
+}
+
+/**
+ * What `verifier.key` is compared with; undefined: this Node cannot compute it. The password is one
+ * that `isPossible`. Rejects with PasswordChecksBusy when it is worth another try.
+ */
 export type KeyDerivation = (verifier: Verifier, password: Buffer) => Promise<Buffer | undefined>
 
 const pbkdf2 = promisify(crypto.pbkdf2)
+
+/** One for all listeners: several would take the processors from the broker. */
+const bcryptThread = new BcryptThread()
 
 /** Off the event loop, but for `sha512`: one round over a few bytes. */
 export const deriveKey: KeyDerivation = async (verifier, password) => {
@@ -22,6 +34,7 @@ export const deriveKey: KeyDerivation = async (verifier, password) => {
   if (verifier.scheme === 'sha512') {
     return crypto.createHash('sha512').update(password).update(verifier.salt).digest()
   }
+  if (verifier.scheme === 'bcrypt') return await bcryptThread.derive(verifier.encoded, password)
   return await deriveArgon2(verifier, password)
 }
 

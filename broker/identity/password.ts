@@ -1,14 +1,13 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { PasswordFile, PasswordVerifier } from '../../config/types.ts'
-import { OperationalError } from '../../core/errors.ts'
-import { deriveKey, isVerifiable, type KeyDerivation, type Verifier } from './derived-key.ts'
-
-/** More log ins wait than the bound allows: CONNACK 3, and the client tries again. */
-export class PasswordChecksBusy extends OperationalError {
-  constructor(maxWaiting: number) {
-    super('PASSWORD_CHECKS_BUSY', `${maxWaiting} log ins already wait for their password's hash`)
-  }
-}
+import {
+  deriveKey,
+  isPossible,
+  isVerifiable,
+  type KeyDerivation,
+  type Verifier,
+} from './derived-key.ts'
+import { Turns, type Applicant } from './turns.ts'
 
 export interface PasswordAccountsOptions {
   readonly random: (bytes: number) => Buffer
@@ -16,9 +15,31 @@ export interface PasswordAccountsOptions {
   readonly maxRunning?: number
   /** Log ins that wait for their turn. Default 1000. */
   readonly maxWaiting?: number
-  /** Passwords remembered as right, oldest out first; 0: none. Default 1000. */
+  /** The same of bcrypt lines. Default: those that all listeners share. */
+  readonly bcryptTurns?: Turns
+  /** Passwords remembered as right, oldest out first; 0: none. Default 10000, 1.3 MB. */
   readonly maxRemembered?: number
   readonly derive?: KeyDerivation
+}
+
+/**
+ * There is one thread for bcrypt. At cost 12 the last of 20 is let in after some eight seconds; after
+ * ten (MIDGE_CONNECT_TIMEOUT_MS) it would have been closed, and had better come again.
+ */
+const BCRYPT_TURNS = new Turns(1, 20)
+
+/** Where nothing is known of who asks. */
+const SOMEBODY: Applicant = { address: '', isGone: () => false }
+
+interface LineOfAccount {
+  readonly userName: string
+  readonly encoded: string | undefined
+}
+
+interface Check {
+  readonly isRight: Promise<boolean>
+  /** All that wait for it. */
+  readonly applicants: Applicant[]
 }
 
 /**
@@ -35,15 +56,18 @@ export class PasswordAccounts {
   readonly #derive: KeyDerivation
   readonly #fallback: Verifier
   readonly #maxRemembered: number
-  readonly #remembered = new Set<string>()
-  readonly #checking = new Map<string, Promise<boolean>>()
+  /** By digest: the account, and the line it was right for. */
+  readonly #remembered = new Map<string, LineOfAccount>()
+  readonly #checking = new Map<string, Check>()
   readonly #turns: Turns
+  readonly #bcryptTurns: Turns
 
   constructor(file: PasswordFile, options: PasswordAccountsOptions) {
     this.#key = options.random(32)
     this.#derive = options.derive ?? deriveKey
-    this.#maxRemembered = options.maxRemembered ?? 1000
+    this.#maxRemembered = options.maxRemembered ?? 10_000
     this.#turns = new Turns(options.maxRunning ?? 2, options.maxWaiting ?? 1000)
+    this.#bcryptTurns = options.bcryptTurns ?? BCRYPT_TURNS
     this.#fallback = {
       scheme: 'pbkdf2-sha512',
       iterations: 1000,
@@ -54,11 +78,16 @@ export class PasswordAccounts {
     this.replace(file)
   }
 
-  /** From now on these accounts; log ins under way are judged by them too. */
+  /**
+   * From now on these accounts; log ins under way are judged by them too. Passwords stay remembered
+   * where the line stayed: each new device changes the file, and the others need not pay for it.
+   */
   replace(file: PasswordFile): void {
     this.#accounts = file.accounts
     this.#decoys = [...file.accounts.values()].filter(isVerifiable)
-    this.#remembered.clear()
+    for (const [digest, { userName, encoded }] of this.#remembered) {
+      if (file.accounts.get(userName)?.encoded !== encoded) this.#remembered.delete(digest)
+    }
   }
 
   /**
@@ -67,16 +96,20 @@ export class PasswordAccounts {
    *
    * @throws PasswordChecksBusy
    */
-  async verify(userName: string, password: Buffer | undefined): Promise<boolean> {
+  async verify(
+    userName: string,
+    password: Buffer | undefined,
+    applicant: Applicant = SOMEBODY,
+  ): Promise<boolean> {
     if (password === undefined || password.length === 0) return false
     for (;;) {
       const encoded = this.#accounts.get(userName)?.encoded
       const digest = this.#digest(userName, encoded ?? '', password)
-      if (this.#remember(digest)) return true
-      const isRight = await this.#share(digest, userName, password)
+      if (this.#isRemembered(digest)) return true
+      const isRight = await this.#share(digest, userName, password, applicant)
       // The file may have been replaced meanwhile; the answer holds if the account is as it was.
       if (this.#accounts.get(userName)?.encoded !== encoded) continue
-      if (isRight) this.#remember(digest, true)
+      if (isRight) this.#remember(digest, { userName, encoded })
       return isRight
     }
   }
@@ -90,25 +123,37 @@ export class PasswordAccounts {
     return encoded === undefined ? undefined : this.#digest(userName, encoded, Buffer.alloc(0))
   }
 
-  #share(digest: string, userName: string, password: Buffer): Promise<boolean> {
+  #share(
+    digest: string,
+    userName: string,
+    password: Buffer,
+    applicant: Applicant,
+  ): Promise<boolean> {
     const shared = this.#checking.get(digest)
-    if (shared !== undefined) return shared
-    const check = this.#check(digest, userName, password)
-    this.#checking.set(digest, check)
-    return check
+    if (shared !== undefined) {
+      shared.applicants.push(applicant)
+      return shared.isRight
+    }
+    const applicants = [applicant]
+    const { address } = applicant
+    const isGone = (): boolean => applicants.every((one) => one.isGone())
+    // Taken out in a later task than it is put in, also where there is nothing to compute.
+    const isRight = this.#check(userName, password, { address, isGone }).finally(() =>
+      this.#checking.delete(digest),
+    )
+    this.#checking.set(digest, { isRight, applicants })
+    return isRight
   }
 
-  async #check(digest: string, userName: string, password: Buffer): Promise<boolean> {
-    try {
-      const account = this.#accounts.get(userName)
-      const isKnown = account !== undefined && isVerifiable(account)
-      const verifier = isKnown ? account : this.#decoyFor(userName)
-      const key = await this.#turns.take(() => this.#derive(verifier, password))
-      if (key === undefined || key.length !== verifier.key.length) return false
-      return timingSafeEqual(key, verifier.key) && isKnown
-    } finally {
-      this.#checking.delete(digest)
-    }
+  async #check(userName: string, password: Buffer, applicant: Applicant): Promise<boolean> {
+    const account = this.#accounts.get(userName)
+    const isKnown = account !== undefined && isVerifiable(account)
+    const verifier = isKnown ? account : this.#decoyFor(userName)
+    if (!isPossible(verifier, password)) return false
+    const turns = verifier.scheme === 'bcrypt' ? this.#bcryptTurns : this.#turns
+    const key = await turns.take(() => this.#derive(verifier, password), applicant)
+    if (key === undefined || key.length !== verifier.key.length) return false
+    return timingSafeEqual(key, verifier.key) && isKnown
   }
 
   /** One of the file's own lines, always the same for a name, so that costs look like the file's. */
@@ -117,15 +162,21 @@ export class PasswordAccounts {
     return this.#decoys[number % this.#decoys.length] ?? this.#fallback
   }
 
-  /** Is it remembered, or (with `right`) shall it be? Either makes it the youngest. */
-  #remember(digest: string, right = false): boolean {
-    if (!this.#remembered.delete(digest) && !right) return false
-    this.#remembered.add(digest)
-    for (const oldest of this.#remembered) {
+  #isRemembered(digest: string): boolean {
+    const line = this.#remembered.get(digest)
+    if (line === undefined) return false
+    this.#remember(digest, line)
+    return true
+  }
+
+  /** As the youngest. */
+  #remember(digest: string, line: LineOfAccount): void {
+    this.#remembered.delete(digest)
+    this.#remembered.set(digest, line)
+    for (const oldest of this.#remembered.keys()) {
       if (this.#remembered.size <= this.#maxRemembered) break
       this.#remembered.delete(oldest)
     }
-    return true
   }
 
   /** The lengths keep one field from running into the next. */
@@ -133,35 +184,5 @@ export class PasswordAccounts {
     const hmac = createHmac('sha256', this.#key)
     hmac.update(`${Buffer.byteLength(userName)}:${userName}:${encoded.length}:${encoded}:`)
     return hmac.update(password).digest('base64')
-  }
-}
-
-/** So many at once, so many waiting, in order. */
-class Turns {
-  readonly #maxRunning: number
-  readonly #maxWaiting: number
-  readonly #waiting: (() => void)[] = []
-  #running = 0
-
-  constructor(maxRunning: number, maxWaiting: number) {
-    this.#maxRunning = maxRunning
-    this.#maxWaiting = maxWaiting
-  }
-
-  async take<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#running < this.#maxRunning) {
-      this.#running++
-    } else {
-      if (this.#waiting.length >= this.#maxWaiting) throw new PasswordChecksBusy(this.#maxWaiting)
-      await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    }
-    try {
-      return await work()
-    } finally {
-      // The turn is handed on, not given back: nobody slips in between.
-      const next = this.#waiting.shift()
-      if (next === undefined) this.#running--
-      else next()
-    }
   }
 }

@@ -9,6 +9,8 @@ export interface Arrival {
   readonly certificate: PeerCertificate | undefined
   /** Proved before MQTT began: identity of a pre-shared key, or CN a proxy has verified. */
   readonly provenName: string | undefined
+  /** Does what proved it still hold? Absent: it cannot change, or is asked about elsewhere. */
+  readonly isStillProven?: () => boolean
 }
 
 export function arrivalOf(socket: Socket): Arrival {

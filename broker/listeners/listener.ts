@@ -13,7 +13,7 @@ import {
   type AuthenticationRules,
   type Credentials,
 } from '../authentication.ts'
-import type { Identity, PasswordAccounts } from '../identity/index.ts'
+import { deviceNamesOf, type Identity, type PasswordAccounts } from '../identity/index.ts'
 import type {
   ClientCertificates,
   ConnectionObserver,
@@ -63,6 +63,7 @@ export class Listener {
   #config: ListenerConfig
   #rules: AuthenticationRules
   #servers: Server[] = []
+  #ports: readonly number[] = []
   #tls: TlsDoor | undefined
 
   constructor(config: ListenerConfig, parts: ListenerParts) {
@@ -103,7 +104,7 @@ export class Listener {
 
   /** The ports listened on; none for a Unix socket. */
   get ports(): readonly number[] {
-    return [...new Set(this.#servers.flatMap((server) => addressOf(server)?.port ?? []))]
+    return this.#ports
   }
 
   /** By the rules in force when it settles: who began under others is asked about again. */
@@ -122,6 +123,14 @@ export class Listener {
     isChanged: (userName: string) => boolean,
   ): boolean {
     return isStillWelcome(identity, presentedName, this.#rules, isChanged)
+  }
+
+  /** Of a device, as far as the handshake has told: CONNECT may still refuse it. */
+  tenantOf({ certificate, provenName }: Arrival): string | undefined {
+    const { identityFrom, tenancy } = this.#rules
+    if (!tenancy || (identityFrom !== 'certificate' && identityFrom !== 'psk')) return undefined
+    const names = deviceNamesOf(certificate?.commonName ?? provenName ?? '')
+    return typeof names === 'string' ? undefined : names.tenantId
   }
 
   /** Other rules from now on. @param config differs in nothing that is built into open sockets */
@@ -161,6 +170,7 @@ export class Listener {
       throw err
     }
     this.#servers = servers
+    this.#ports = [...new Set(servers.flatMap((server) => addressOf(server)?.port ?? []))]
   }
 
   replaceCredentials(credentials: ServerCredentials): void {
@@ -176,6 +186,7 @@ export class Listener {
   async close(): Promise<void> {
     const servers = this.#servers
     this.#servers = []
+    this.#ports = []
     for (const server of servers) server.close()
   }
 

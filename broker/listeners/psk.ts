@@ -27,7 +27,7 @@ export class PskDoor {
   readonly #parts: PskDoorParts
   readonly #server: Server
   readonly #handshakes: Handshakes
-  readonly #identities = new WeakMap<TLSSocket, string>()
+  readonly #proven = new WeakMap<TLSSocket, { readonly identity: string; readonly key: Buffer }>()
 
   /** Throws what OpenSSL says of a cipher list it cannot use. */
   constructor(parts: PskDoorParts) {
@@ -39,7 +39,7 @@ export class PskDoor {
       pskCallback: (socket, identity) => {
         const key = keys.keyOf(identity)
         if (key === undefined) return null
-        this.#identities.set(socket, identity)
+        this.#proven.set(socket, { identity, key })
         return key
       },
       ciphers: config.ciphers ?? CIPHERS,
@@ -69,14 +69,17 @@ export class PskDoor {
   #secured(socket: TLSSocket): void {
     this.#handshakes.finished(socket)
     socket.on('error', () => socket.destroy())
-    const identity = this.#identities.get(socket)
+    const proven = this.#proven.get(socket)
     // A session that is resumed proves its key and never asked for it: whoever lost the key since
     // would come in.
-    if (identity === undefined || socket.isSessionReused()) {
+    if (proven === undefined || socket.isSessionReused()) {
       this.#parts.refusals.note('no_identity', 'no pre-shared key in this handshake', socket)
       socket.destroy()
       return
     }
-    this.#parts.admitted(socket, { ...arrivalOf(socket), provenName: identity })
+    const { identity, key } = proven
+    // Its CONNECT may be long in coming, and the file may be another one by then.
+    const isStillProven = (): boolean => this.#parts.keys.keyOf(identity)?.equals(key) === true
+    this.#parts.admitted(socket, { ...arrivalOf(socket), provenName: identity, isStillProven })
   }
 }

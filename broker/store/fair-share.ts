@@ -29,9 +29,13 @@ export class FairShare {
 
   /** @param free what nobody would have after that */
   mayTake(tenant: Tenant, amount: number, free: number): boolean {
+    return amount <= 0 || this.isFair(this.usedBy(tenant) + amount, free)
+  }
+
+  /** May one tenant have so much while so much is left to all others? */
+  isFair(amount: number, free: number): boolean {
     const { tenantSharePercent: percent = 100 } = this.#limits
-    if (percent >= 100 || amount <= 0) return true
-    return (this.usedBy(tenant) + amount) * (100 - percent) <= free * percent
+    return percent >= 100 || amount * (100 - percent) <= free * percent
   }
 
   usedBy(tenant: Tenant): number {

@@ -65,6 +65,10 @@ export class Outbound {
     return this.#link
   }
 
+  mayReceive(topic: string): boolean {
+    return this.#mayReceive(topic)
+  }
+
   get inflight(): number {
     return this.#window.size
   }

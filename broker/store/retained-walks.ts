@@ -89,13 +89,17 @@ export class RetainedWalks {
     const levels = levelsOf(message.topic)
     const entry = this.#source.retained.entryOf(levels)
     if (entry === undefined || entry.message === message || this.#early.size >= MAX_EARLY) return
+    // Once for all walks there are: a client may have thousands of them, and be published to often.
+    if ((this.#early.get(entry.sequence) ?? 0) >= this.#count) return
     let qos: QoS | undefined
     for (const walk of this.#walks.values()) {
+      if (qos !== undefined && walk.qos <= qos) continue
       const { cursor } = walk
-      if (!cursor.matches(levels) || cursor.hasPassed(levels)) continue
-      if (this.#isOwed(entry, walk) && (qos === undefined || walk.qos > qos)) qos = walk.qos
+      if (!this.#isNew(entry, walk) || !cursor.matches(levels) || cursor.hasPassed(levels)) continue
+      qos = walk.qos
+      if (qos === 2) break
     }
-    if (qos === undefined) return
+    if (qos === undefined || !this.#source.mayStillSend(entry.message)) return
     const outcome = deliver(entry.message, qos)
     if (outcome === 'sent' || outcome === 'queued') this.#early.set(entry.sequence, this.#count)
   }
@@ -106,10 +110,13 @@ export class RetainedWalks {
     this.#missedFrom = Math.min(this.#missedFrom, this.#source.retained.sequence)
   }
 
-  #isOwed(entry: RetainedEntry, { since, number }: Walk): boolean {
-    const { message, sequence } = entry
+  #isOwed(entry: RetainedEntry, walk: Walk): boolean {
+    return this.#isNew(entry, walk) && this.#source.mayStillSend(entry.message)
+  }
+
+  /** It was not published since, nor sent ahead. */
+  #isNew({ sequence }: RetainedEntry, { since, number }: Walk): boolean {
     if (sequence > since && sequence < this.#missedFrom) return false
-    if ((this.#early.get(sequence) ?? 0) >= number) return false
-    return this.#source.mayStillSend(message)
+    return (this.#early.get(sequence) ?? 0) < number
   }
 }

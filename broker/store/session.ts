@@ -60,6 +60,11 @@ export class Session {
     return this.#outbound.link !== undefined
   }
 
+  /** Of the client that is connected now; false without one. */
+  mayReceive(topic: string): boolean {
+    return this.#outbound.mayReceive(topic)
+  }
+
   /** Nothing is sent, queued or counted any more. */
   get ended(): boolean {
     return this.#ended
@@ -145,6 +150,7 @@ export class Session {
     const { retained } = options
     if (this.#walks === undefined || retained)
       return this.#outbound.deliver(message, grantedQos, retained)
+    if (this.connected && !this.mayReceive(message.topic)) return 'refused'
     this.#walks.precede(message, (older, qos) => this.#outbound.deliver(older, qos, true))
     const outcome = this.#outbound.deliver(message, grantedQos, false)
     this.#walks.delivered(message, outcome)

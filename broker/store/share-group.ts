@@ -4,6 +4,8 @@ import type { QoS } from './message.ts'
 export interface Subscriber {
   /** There is a Network Connection to send through now. */
   readonly connected: boolean
+  /** May the client that is connected now be sent this? False for an absent one. */
+  mayReceive(topic: string): boolean
 }
 
 /** The members of one shared subscription: one group name on one Topic Filter. */
@@ -35,16 +37,20 @@ export class ShareGroup<S extends Subscriber> {
   }
 
   /**
-   * Whose turn it is: the next connected member, or just the next one when none is. Costs a look at
-   * each absent member in between.
+   * Whose turn it is: the next connected member that may have it; else the next absent one, or just
+   * the next one when all are there and none may. A member without the right takes no turn: whoever
+   * joins a group cannot keep its messages from the others. Costs a look at each member in between.
    */
-  take(): { readonly subscriber: S; readonly qos: QoS } | undefined {
+  take(topic: string): { readonly subscriber: S; readonly qos: QoS } | undefined {
     const count = this.#members.length
+    let absent: number | undefined
     for (let i = 0; i < count; i++) {
       const at = (this.#next + i) % count
-      if (this.#members[at]?.connected === true) return this.#turn(at)
+      const member = this.#members[at]
+      if (member?.connected !== true) absent ??= at
+      else if (member.mayReceive(topic)) return this.#turn(at)
     }
-    return this.#turn(this.#next % count)
+    return this.#turn(absent ?? this.#next % count)
   }
 
   #turn(at: number): { readonly subscriber: S; readonly qos: QoS } | undefined {

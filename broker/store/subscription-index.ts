@@ -127,7 +127,7 @@ export class SubscriptionIndex<S extends Subscriber> {
     if (found.groups.length === 0) return found.subscribers
     const chosen = new Map(found.subscribers)
     for (const group of found.groups) {
-      const turn = group.take()
+      const turn = group.take(topic)
       if (turn !== undefined) raise(chosen, turn.subscriber, turn.qos)
     }
     return chosen

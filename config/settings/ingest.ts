@@ -70,6 +70,11 @@ export const INGEST = {
     meaning:
       'Check telemetry against rates, device registry, subscriptions and certificates; auto: when the database has a table device_registry',
   }),
+  registryListen: choice('MIDGE_REGISTRY_LISTEN', ['auto', 'off'], {
+    default: 'auto',
+    meaning:
+      'Hear of revocations in the database at once, by LISTEN midge_registry on one more connection; auto: where notifications come through, which a pooler in transaction mode keeps back. Polling goes on either way',
+  }),
   unlistedCertificate: choice('MIDGE_UNLISTED_CERTIFICATE', ['token', 'strict', 'device', 'ca'], {
     default: 'token',
     meaning:

@@ -73,5 +73,13 @@ export type PasswordVerifier =
       readonly key: Buffer
       readonly encoded: string
     }
-  /** Recognised, but this build cannot verify it: never logs anyone in. */
+  | {
+      readonly scheme: 'bcrypt'
+      /** 2 to the power of it is the number of rounds. */
+      readonly cost: number
+      /** 23 bytes. */
+      readonly key: Buffer
+      readonly encoded: string
+    }
+  /** Recognised, but this Node cannot verify it: never logs anyone in. */
   | { readonly scheme: 'unverifiable'; readonly encoded: string }

@@ -62,6 +62,8 @@ export interface RegistryConfig {
   readonly unlistedCertificate: 'token' | 'strict' | 'device' | 'ca'
   readonly countersEnabled: boolean
   readonly settingsPollSeconds: number
+  /** `auto`: LISTEN for changes as well, where the connection allows it. Default `off`. */
+  readonly listen?: 'auto' | 'off'
   readonly authCacheTtlSeconds: number
   readonly authCacheMaxSize: number
   readonly bucketTtlSeconds: number

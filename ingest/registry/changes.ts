@@ -7,7 +7,9 @@ import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
 import type { Database } from '../database.ts'
 import type { LogLimit } from '../log-limit.ts'
+import { faultOf } from '../sqlstate.ts'
 import { blockRows, preamble } from './block.ts'
+import type { RegistryReader } from './reader.ts'
 import type { DeviceName } from './records.ts'
 import type { RegistrySchema } from './registry-schema.ts'
 
@@ -19,7 +21,9 @@ const REST = 20
 export interface ChangesParts {
   readonly database: Database
   readonly schema: () => RegistrySchema
+  readonly reader: Pick<RegistryReader, 'takenAway'>
   readonly clock: Clock
+  readonly signal: AbortSignal
   readonly log: Log
   readonly limit: LogLimit
   /** May be called again for the same. `fingerprint`: only that certificate of the device. */
@@ -30,26 +34,62 @@ export class Changes {
   readonly #parts: ChangesParts
   #lookedAt: number
   #notBefore = -Infinity
-  #polling: Promise<void> | undefined
+  #polling: Promise<boolean> | undefined
 
   constructor(parts: ChangesParts) {
     this.#parts = parts
     this.#lookedAt = parts.clock.monotonic()
   }
 
-  /** Never rejects; what a failed look has missed is found by the next. */
-  poll(): Promise<void> {
+  /** Never rejects; false: what this look has missed is found by the next. */
+  poll(): Promise<boolean> {
     this.#polling ??= this.#poll().finally(() => {
       this.#polling = undefined
     })
     return this.#polling
   }
 
-  async #poll(): Promise<void> {
-    const { database, schema, clock, log, limit, takenAway } = this.#parts
+  /** A look that begins after this call, as soon as one is due again. Never rejects. */
+  async pollAgain(): Promise<boolean> {
+    const { clock, signal } = this.#parts
+    await this.#polling
+    const rest = this.#notBefore - clock.monotonic()
+    if (rest > 0) await clock.sleep(rest, signal)
+    return this.poll()
+  }
+
+  /**
+   * Reads these devices and their certificates whatever their rows say of when they changed, also
+   * where one tenant is seen at a time. Never rejects; false: there was no answer.
+   */
+  async look(names: readonly DeviceName[]): Promise<boolean> {
+    const { reader, takenAway } = this.#parts
+    try {
+      for (const { name, fingerprint } of await reader.takenAway(names)) {
+        takenAway(name, fingerprint)
+      }
+      return true
+    } catch (err) {
+      this.#unread(err)
+      // A name that no row can have must not stand in the way of its neighbours for ever.
+      return faultOf(err) === 'rejected' ? this.pollAgain() : false
+    }
+  }
+
+  #unread(err: unknown): void {
+    const { log, limit } = this.#parts
+    limit.pass('registry.unread', (suppressed) => {
+      const event = { event: 'registry.unread', err, suppressed }
+      log.warn(event, 'revocations in the database could not be looked for')
+    })
+  }
+
+  async #poll(): Promise<boolean> {
+    const { database, schema, clock, takenAway } = this.#parts
     const { read, ...tables } = schema()
     const began = clock.monotonic()
-    if (read.byTenant || began < this.#notBefore) return
+    if (read.byTenant) return true
+    if (began < this.#notBefore) return false
     const seconds = Math.ceil((began - this.#lookedAt) / 1000) + OVERLAP_SECONDS
     const since = `now() - interval '${seconds} seconds'`
     const looks: string[] = []
@@ -61,7 +101,8 @@ export class Changes {
       looks.push(`SELECT tenant_id::text, device_id::text, NULL::text AS fingerprint
                     FROM device_registry WHERE status <> 'ACTIVE' AND updated_at > ${since}`)
     }
-    if (looks.length === 0) return
+    if (looks.length === 0) return true
+    let answered = true
     try {
       const rows = await blockRows<{
         tenant_id: string
@@ -73,12 +114,11 @@ export class Changes {
         takenAway({ tenantId, deviceId }, fingerprint ?? undefined)
       }
     } catch (err) {
-      limit.pass('registry.unread', (suppressed) => {
-        const event = { event: 'registry.unread', err, suppressed }
-        log.warn(event, 'revocations in the database could not be looked for')
-      })
+      answered = false
+      this.#unread(err)
     }
     const now = clock.monotonic()
     this.#notBefore = now + (now - began) * REST
+    return answered
   }
 }

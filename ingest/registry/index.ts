@@ -20,6 +20,8 @@ import { Changes } from './changes.ts'
 import { Connections, type Barred } from './connections.ts'
 import { deviceKey } from './device-key.ts'
 import { Devices } from './devices.ts'
+import { Hints } from './hints.ts'
+import { listenToRegistry } from './listener.ts'
 import { LocationUpdates } from './location-updates.ts'
 import type { Persistence } from './persistence.ts'
 import { RegistryReader } from './reader.ts'
@@ -28,7 +30,7 @@ import { inspectRegistry, type RegistrySchema } from './registry-schema.ts'
 import { TokenBuckets } from './token-buckets.ts'
 
 export interface RegistryParts {
-  readonly config: Pick<IngestConfig, 'maxPayloadBytes' | 'storeRejects'>
+  readonly config: Pick<IngestConfig, 'maxPayloadBytes' | 'storeRejects' | 'database'>
   readonly registry: RegistryConfig
   readonly database: Database
   readonly schema: RegistrySchema
@@ -66,6 +68,7 @@ export class Registry {
   static async start(parts: RegistryParts): Promise<Registry> {
     const registry = new Registry(parts)
     await registry.settings.poll()
+    if (parts.registry.listen === 'auto') registry.#listen()
     return registry
   }
 
@@ -122,6 +125,8 @@ export class Registry {
     this.#locations = new LocationUpdates(around)
     this.#changes = new Changes({
       ...around,
+      reader,
+      signal: this.#abort.signal,
       takenAway: (name, fingerprint) => this.#takenAway({ ...name, fingerprint }),
     })
     this.#cacheMetrics = new CacheMetrics(metrics, [
@@ -171,6 +176,25 @@ export class Registry {
   stop(): void {
     for (const stop of this.#stopTimers) stop()
     this.#abort.abort()
+  }
+
+  #listen(): void {
+    const { config, database, clock, log, metrics, random } = this.#parts
+    const shared = { clock, random, signal: this.#abort.signal }
+    const hints = new Hints({
+      ...shared,
+      invalidate: (name) => this.invalidate(name),
+      look: (names) => this.#changes.look(names),
+      lookAtAll: () => this.#changes.pollAgain(),
+    })
+    void listenToRegistry({
+      ...shared,
+      connection: config.database,
+      database,
+      log,
+      hinted: (hint) => hints.take(hint),
+      changed: (isListening) => metrics.ingestRegistryListening.set(isListening ? 1 : 0),
+    })
   }
 
   #takenAway(barred: Barred): void {

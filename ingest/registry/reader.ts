@@ -27,6 +27,11 @@ interface CertificateRow extends QueryResultRow {
   readonly device_not_after: number | null
 }
 
+interface TakenAwayRow extends QueryResultRow {
+  readonly i: number
+  readonly fingerprint: string | null
+}
+
 interface BearerRow extends QueryResultRow {
   readonly i: number
   readonly tenant_id: string
@@ -104,6 +109,18 @@ export class RegistryReader {
     return bearers
   }
 
+  /** Those of these devices that are not active, and each of their certificates that is revoked. */
+  async takenAway(
+    names: readonly DeviceName[],
+  ): Promise<readonly { readonly name: DeviceName; readonly fingerprint: string | undefined }[]> {
+    const schema = this.#schema()
+    const rows = await this.#rows<TakenAwayRow>(names, takenAwayQuery(schema), schema)
+    return rows.flatMap(({ i, fingerprint }) => {
+      const name = names[i]
+      return name === undefined ? [] : [{ name, fingerprint: fingerprint ?? undefined }]
+    })
+  }
+
   /** `query` reads the names as table k (i, t, d, f). */
   async #rows<R extends QueryResultRow>(
     names: readonly (DeviceName & { readonly fingerprint?: string })[],
@@ -158,6 +175,16 @@ function deviceQuery({ deviceRegistry, ...schema }: RegistrySchema): string {
                 ON s.tenant_id = r.tenant_id AND s.device_id = r.device_id`
   }
   return `SELECT ${columns}, NULL::text AS subscription ${from}`
+}
+
+function takenAwayQuery({ deviceCertificates }: RegistrySchema): string {
+  const inactive = `SELECT k.i, NULL::text AS fingerprint FROM k
+      JOIN device_registry r ON r.tenant_id = k.t AND r.device_id = k.d WHERE r.status <> 'ACTIVE'`
+  if (deviceCertificates.size === 0) return inactive
+  return `${inactive}
+    UNION ALL SELECT k.i, c.fingerprint_sha256::text FROM k
+      JOIN device_certificates c ON c.tenant_id = k.t AND c.device_id = k.d
+     WHERE c.status = 'REVOKED'`
 }
 
 const CERTIFICATE_QUERY = `

@@ -24,7 +24,12 @@ export function caPassphrase(
     if (file !== undefined) return await passphraseIn(file)
     const given = await passphraseOf(environment)
     if (given !== undefined) return given
-    if (prompt === undefined) return undefined
+    if (prompt === undefined) {
+      if (!isNew) return undefined
+      const text =
+        'expected a passphrase for the CA keys in --ca-passphrase-file, MIDGE_CA_PASSPHRASE_FILE or MIDGE_CA_PASSPHRASE, found none'
+      throw new AuthorityError('authority_passphrase_refused', text)
+    }
     const first = await prompt('Passphrase of the CA keys: ')
     if (!isNew || (await prompt('Once more: ')) === first) return first
     throw new AuthorityError('authority_passphrase_refused', 'the two passphrases differ')

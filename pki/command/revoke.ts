@@ -97,7 +97,7 @@ async function certificatesFor(authority: Authority, what: string): Promise<Cert
   }
   const bytes = await readFile(what).catch(() => undefined)
   if (bytes === undefined) {
-    const text = `expected a serial number, a certificate file or the TENANT/DEVICE of a certificate issued here, found ${JSON.stringify(what)}`
+    const text = `expected a serial number, a certificate file or the TENANT/DEVICE of a certificate issued here that is neither revoked nor expired, found ${JSON.stringify(what)}`
     throw new AuthorityError('authority_certificate_unknown', text)
   }
   return await certificateInFile(authority, what, bytes)

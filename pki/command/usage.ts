@@ -41,7 +41,7 @@ export const PKI_USAGE = `Usage: midge pki COMMAND [--directory DIR]
   MIDGE_CA_PASSPHRASE, or the terminal is asked.
 `
 
-/** A command that was not understood: exit code 2, with the usage. */
+/** A command that was not understood: exit code 2. */
 export class UsageError extends Error {}
 
 export interface CommandForm {

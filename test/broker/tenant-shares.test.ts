@@ -109,3 +109,25 @@ test('retained messages: no more topics for the greedy one', async (t) => {
   await other.publish('tenant/modest/device/pump/state', 'kept', { qos: 1, retain: true })
   assert.equal(broker.counts().retainedMessages, 9)
 })
+
+test('sockets that never send CONNECT: those of one tenant leave room for the other', async (t) => {
+  const { broker, greedy, modest, metrics, port } = await start(t, { maxConnections: 40 })
+  const silent = []
+  for (let i = 0; i < 45; i++) {
+    const socket = await pki.connect(t, port, GREEDY)
+    silent.push(socket)
+  }
+  assert.equal((await modest('m0')).returnCode, 0)
+  const refused = (await metrics.connectsRefused.get()).values
+  assert.deepEqual(
+    refused.map(({ labels }) => labels),
+    [{ reason: 'too_many_connections' }],
+  )
+  assert.ok((refused[0]?.value ?? 0) >= 13)
+  for (const socket of silent) socket.destroy()
+  for (let i = 0; i < 30; i++) {
+    const { returnCode } = await greedy(`g${i}`)
+    assert.equal(returnCode, 0)
+  }
+  assert.equal(broker.sessions().length, 31)
+})

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { accessSync, constants, rmSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { spawnMidge } from '../helpers/midge-process.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { SERVICE_PASSWORD, deployment, has, localConfiguration, run } from './deployment.ts'
 import { composePath } from './files.ts'
+import { freePorts } from '../helpers/free-port.ts'
 
 const ENTRY_POINT = composePath('docker-entrypoint.sh')
 const MQTT_TLS = composePath('scripts', 'test_mqtt_tls.sh')
@@ -33,19 +32,12 @@ test('shellcheck finds nothing in the scripts', { skip: noShellcheck }, async ()
   assert.deepEqual(await run('shellcheck', SCRIPTS), { code: 0, output: '' })
 })
 
-async function freePorts(wanted: readonly number[]): Promise<Map<number, number>> {
-  const probes = wanted.map(() => createServer().listen(0, '127.0.0.1'))
-  await Promise.all(probes.map((probe) => once(probe, 'listening')))
-  const addresses = probes.map((probe) => probe.address() as AddressInfo)
-  const ports = new Map(wanted.map((port, i) => [port, addresses[i]?.port ?? 0]))
-  await Promise.all(probes.map((probe) => once(probe.close(), 'close')))
-  return ports
-}
-
 /** The sample configuration as a process of its own, with tenancy on and nothing stored. */
 async function start(t: TestContext) {
   const folder = await deployment(t)
-  const ports = await freePorts([8883, 1883, 9001])
+  const wanted = [8883, 1883, 9001]
+  const found = await freePorts(wanted.length)
+  const ports = new Map(wanted.map((port, i) => [port, found[i] ?? 0]))
   const file = localConfiguration(folder, ports)
   const midge = spawnMidge(t, { args: ['-c', file], env: { MIDGE_TENANCY: 'on' } })
   await midge.printed(/midge\.running/u)

@@ -4,10 +4,8 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import {
@@ -20,6 +18,7 @@ import {
 import { spawnMidge } from '../helpers/midge-process.ts'
 import { connectBytes, RawClient, type ConnectFields } from '../helpers/raw-client.ts'
 import { scratchDirectory } from '../helpers/scratch.ts'
+import { freePort } from '../helpers/free-port.ts'
 
 const MOSQUITTO = '/usr/sbin/mosquitto'
 const NEEDED = [MOSQUITTO, '/usr/bin/mosquitto_passwd']
@@ -408,15 +407,6 @@ function passwordFile(folder: string, changes: readonly (readonly string[])[], t
 }
 
 const ACL = 'topic readwrite public/#\n\nuser app\ntopic readwrite #\n'
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  await once(probe, 'close')
-  return port
-}
 
 /** The same files for both; `user root` keeps Mosquitto from leaving a root that runs the tests. */
 async function startOne(t: TestContext, which: 'mosquitto' | 'midge', passwd: string) {

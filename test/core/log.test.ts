@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createLog } from '../../core/log.ts'
+import { createLog, type LogLevel } from '../../core/log.ts'
 
 function lines() {
   const written: string[] = []
@@ -42,4 +42,27 @@ test('secrets are taken out, also of the children of parts', () => {
   const { password, nested } = last()
   assert.equal(password, '[redacted]')
   assert.deepEqual(nested, { token: '[redacted]', payload: '[redacted]' })
+})
+
+test('the level is asked for before each line, also of a child made before', () => {
+  const written: string[] = []
+  let level: LogLevel = 'info'
+  const log = createLog({
+    level: () => level,
+    service: 'svc',
+    destination: { write: (text: string) => written.push(text) },
+  })
+  const child = log.child({ part: 'broker' })
+  const methods = ['trace', 'debug', 'info', 'warn', 'error'] as const
+  const heard = () => {
+    written.length = 0
+    for (const method of methods) child[method]({ event: 'x' }, method)
+    return written.map((line) => (JSON.parse(line) as { msg: string }).msg)
+  }
+  for (const [i, wanted] of methods.entries()) {
+    level = wanted
+    assert.deepEqual(heard(), methods.slice(i), wanted)
+  }
+  level = 'silent'
+  assert.deepEqual(heard(), [])
 })

@@ -1,9 +1,7 @@
 /** Debian's mosquitto, beside ours, where it is installed. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 
 const MOSQUITTO = '/usr/sbin/mosquitto'
@@ -23,14 +21,4 @@ export async function startMosquitto(t: TestContext, file: string): Promise<void
   }
   assert.match(output, / running$/mu, output)
   child.stderr.resume()
-}
-
-/** Free a moment ago: no configuration file may say port 0. */
-export async function freePorts(count: number): Promise<number[]> {
-  const probes = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
-  await Promise.all(probes.map((probe) => once(probe, 'listening')))
-  const ports = probes.map((probe) => (probe.address() as AddressInfo).port)
-  for (const probe of probes) probe.close()
-  await Promise.all(probes.map((probe) => once(probe, 'close')))
-  return ports
 }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { migrate, migrationsDirectory } from '../../ingest/migrate.ts'
 import { openDatabase } from './open.ts'
@@ -31,6 +33,40 @@ test('an empty database gets every table, once', async (t) => {
   const found = new Set((await query(LIST)).map(({ tablename }) => tablename))
   for (const table of TABLES) assert.ok(found.has(table), table)
   assert.deepEqual(await migrate(database, log.log), [])
+})
+
+test('a database of an earlier Midge gets what is new, and its triggers are there once', async (t) => {
+  const { database, log, query } = await openDatabase(t, {
+    migrated: false,
+    prepare: `
+      CREATE TABLE midge_migrations (
+        name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now());
+      INSERT INTO midge_migrations (name)
+      VALUES ('0001_base.sql'), ('0002_registry.sql'), ('0003_message_key.sql')`,
+  })
+  for (const name of FILES.slice(0, 3)) {
+    await query(await readFile(join(migrationsDirectory(), name), 'utf8'))
+  }
+  await query(`INSERT INTO device_registry (tenant_id, device_id, site_id) VALUES ('a', 'b', 'c')`)
+  assert.deepEqual(await migrate(database, log.log), ['0004_registry_notify.sql'])
+  assert.deepEqual(await migrate(database, log.log), [])
+  // As after a midge_migrations that was lost.
+  await query(await readFile(join(migrationsDirectory(), '0004_registry_notify.sql'), 'utf8'))
+  const triggers = await query(
+    `SELECT tgname::text AS name FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1`,
+  )
+  assert.deepEqual(
+    triggers.map(({ name }) => name),
+    [
+      'midge_certificate_changed',
+      'midge_certificate_deleted',
+      'midge_device_changed',
+      'midge_device_deleted',
+      'midge_subscription_changed',
+      'midge_subscription_set',
+    ],
+  )
+  assert.deepEqual(await query('SELECT device_id FROM device_registry'), [{ device_id: 'b' }])
 })
 
 test('two processes that migrate at once do it once', async (t) => {

@@ -65,7 +65,10 @@ export interface Parts {
 }
 
 export function makeParts(
-  options: Partial<Omit<IngestConfig, 'database'>> & { readonly checks?: readonly Check[] } = {},
+  options: Partial<Omit<IngestConfig, 'database'>> & {
+    readonly checks?: readonly Check[]
+    readonly limit?: LogLimit
+  } = {},
 ): Parts {
   const config = { batchSize: 10, writers: 2, acknowledge: 'commit', ...options } as const
   const clock = { ...systemClock, sleep: () => new Promise<void>((done) => setImmediate(done)) }
@@ -78,7 +81,13 @@ export function makeParts(
     signal: abort.signal,
     commits: 0,
   })
-  const shared = { config, clock, log: log.log, limit: new LogLimit(clock, 0), metrics }
+  const shared = {
+    config,
+    clock,
+    log: log.log,
+    limit: options.limit ?? new LogLimit(clock, 0),
+    metrics,
+  }
   const rows = new FakeStore<Row>()
   const rejections = new FakeStore<Rejection>()
   const counted: string[] = []

@@ -46,13 +46,16 @@ for (const [name, databaseOf] of DATABASES) {
   test(`all of ingest works behind PgBouncer: ${name}`, { skip }, async (t) => {
     const { connection, query } = await databaseOf(t)
     const behind = await startPgBouncer(t, connection)
-    const registry = registryRules({ unlistedCertificate: 'ca' })
+    const registry = registryRules({ unlistedCertificate: 'ca', listen: 'auto' })
     const config = ingestConfig(behind, { registry, writers: 3 })
     const first = await openIngest(t, ingestConfig(behind))
     await first.ingest.stop(5_000)
     await query(PREPARE)
 
-    const { ingest, log } = await openIngest(t, config)
+    const { ingest, log, metrics } = await openIngest(t, config)
+    const unheard = await log.until('registry.unheard')
+    assert.equal(unheard['level'], 'info')
+    assert.equal((await metrics.ingestRegistryListening.get()).values[0]?.value, 0)
     const sent = Array.from({ length: MESSAGES }, (_, seq) => ingest.append(numbered(seq)))
     for (let i = 0; i < 20; i++) sent.push(ingest.append(message(`nonsense ${i}`)))
     sent.push(ingest.append(numbered(1, { device: 'stranger' })))
@@ -85,8 +88,42 @@ for (const [name, databaseOf] of DATABASES) {
     ])
     const errors = log.lines.filter(({ level }) => level === 'error')
     assert.deepEqual(errors, [])
+    assert.equal(log.last('registry.listening'), undefined)
+    assert.equal(log.last('registry.unlistened'), undefined)
   })
 }
+
+test('behind PgBouncer a revocation is polled for', { skip }, async (t) => {
+  const { connection, query } = await testDatabase(t)
+  const behind = await startPgBouncer(t, connection)
+  const registry = registryRules({ settingsPollSeconds: 1, listen: 'auto' })
+  const { ingest, log } = await openIngest(t, ingestConfig(behind, { registry }))
+  await log.until('registry.unheard')
+  const alive = setInterval(() => undefined, 1_000)
+  t.after(() => clearInterval(alive))
+  const barred = new Promise((resolve) => ingest.onBarred(resolve))
+  await query(
+    `INSERT INTO device_registry (tenant_id, device_id, site_id, status)
+     VALUES ('acme', 'pump-7', 'north', 'SUSPENDED')`,
+  )
+  assert.deepEqual(await barred, {
+    tenantId: 'acme',
+    deviceId: 'pump-7',
+    fingerprint: undefined,
+  })
+})
+
+test('PgBouncer in session mode lets notifications through', { skip }, async (t) => {
+  const { connection, query } = await testDatabase(t)
+  const behind = await startPgBouncer(t, connection, { poolMode: 'session', size: 10 })
+  const registry = registryRules({ settingsPollSeconds: 3600, listen: 'auto' })
+  const { ingest, log } = await openIngest(t, ingestConfig(behind, { registry }))
+  await log.until('registry.listening')
+  const barred = new Promise((resolve) => ingest.onBarred(resolve))
+  await query(`INSERT INTO device_registry (tenant_id, device_id, site_id) VALUES ('a', 'b', 'c')`)
+  await query(`UPDATE device_registry SET status = 'SUSPENDED', updated_at = '2026-01-01'`)
+  assert.deepEqual(await barred, { tenantId: 'a', deviceId: 'b', fingerprint: undefined })
+})
 
 test('what a session would keep is found by the check above', { skip }, async (t) => {
   const { connection } = await testDatabase(t)
@@ -145,7 +182,11 @@ async function remainsOf(behind: TestConnection) {
   }
 }
 
-async function startPgBouncer(t: TestContext, to: TestConnection): Promise<TestConnection> {
+async function startPgBouncer(
+  t: TestContext,
+  to: TestConnection,
+  { poolMode = 'transaction', size = SERVER_CONNECTIONS } = {},
+): Promise<TestConnection> {
   const folder = await scratchDirectory(t)
   const port = await freePort()
   const url = to.connectionString === undefined ? undefined : new URL(to.connectionString)
@@ -163,11 +204,7 @@ async function startPgBouncer(t: TestContext, to: TestConnection): Promise<TestC
   const settings = [
     ...['[databases]', `midge = ${place}`, '[pgbouncer]'],
     ...['listen_addr = 127.0.0.1', `listen_port = ${port}`, 'unix_socket_dir =', 'auth_type = any'],
-    ...[
-      'pool_mode = transaction',
-      `default_pool_size = ${SERVER_CONNECTIONS}`,
-      'max_client_conn = 50',
-    ],
+    ...[`pool_mode = ${poolMode}`, `default_pool_size = ${size}`, 'max_client_conn = 50'],
   ]
   await writeFile(ini, `${settings.join('\n')}\n`)
   // It does not run as root; a socket of the embedded server is open to its own user alone.

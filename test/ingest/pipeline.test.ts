@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { codeOf } from '../../core/errors.ts'
 import type { Check } from '../../ingest/checks/check.ts'
+import { LogLimit } from '../../ingest/log-limit.ts'
 import type { Reason } from '../../ingest/reasons.ts'
 import type { Row } from '../../ingest/telemetry.ts'
+import { FakeClock } from '../helpers/clock.ts'
 import { message, numbered, publisher, RECEIVED_AT } from './messages.ts'
 import { makeParts, quiet, type Parts } from './parts.ts'
 import { serverError } from './server-error.ts'
@@ -334,4 +336,17 @@ test('an accepted message carries the time of receipt when it has none of its ow
   const parts = makeParts()
   await parts.pipeline.append(numbered(0))
   assert.deepEqual(parts.rows.committed[0]?.time, { ms: RECEIVED_AT, us: 0 })
+})
+
+test('of messages rejected for one reason in a second one is logged, and of each other reason one', async () => {
+  const parts = makeParts({ limit: new LogLimit(new FakeClock()) })
+  for (const payload of ['{}', '{"site_id":"north","seq":"x"}', '{}', '[]', '{}']) {
+    await parts.pipeline.append(message(payload))
+  }
+  await parts.quarantine.idle()
+  const logged = parts.log.lines.filter(({ event }) => event === 'message.quarantined')
+  assert.deepEqual(
+    logged.map(({ reason }) => reason),
+    ['MISSING_SITE_ID', 'INVALID_FIELD:seq', 'INVALID_PAYLOAD'],
+  )
 })

@@ -47,13 +47,13 @@ const MISUNDERSTOOD: readonly (readonly [readonly string[], string])[] = [
   [['crl', '--days', '3'], 'crl has no option --days'],
 ]
 
-test('a command that is not understood shows the usage, and exits with 2', async (t) => {
+test('a command that is not understood says where the usage is, and exits with 2', async (t) => {
   const { run, directory } = await shell(t)
   for (const [argv, problem] of MISUNDERSTOOD) {
     assert.deepEqual(await run(...argv), {
       code: 2,
       stdout: '',
-      stderr: `midge pki: ${problem}\n\n${PKI_USAGE}`,
+      stderr: `midge pki: ${problem}\nUse 'midge pki --help' to see the usage.\n`,
     })
   }
   const unknown = await run('init', '--force')
@@ -76,6 +76,13 @@ test('init says what it made, and the second time that there was nothing to do',
     code: 0,
     stdout: 'DIR: complete, nothing to do\n',
     stderr: '',
+  })
+  assert.equal((await run('init', '--host', '192.0.2.7')).code, 0)
+  assert.deepEqual(await run('init', '--host', '192.0.2.7', '--host', 'other.example'), {
+    code: 1,
+    stdout: 'DIR: complete, nothing to do\n',
+    stderr:
+      'midge pki: DIR/server.crt was there already and does not name other.example: move it and DIR/server.key away, then once more: midge pki init --host 192.0.2.7 --host other.example\n',
   })
   const server = new X509Certificate(readFileSync(join(directory, 'server.crt')))
   assert.equal(server.checkIP('192.0.2.7'), '192.0.2.7')
@@ -116,7 +123,7 @@ test('issue writes certificate and key, and never over others', async (t) => {
     code: 1,
     stdout: '',
     stderr:
-      'midge pki: DIR/devices/acme/pump-7.crt exists already and is not overwritten; move it away or give another --out\n',
+      'midge pki: DIR/devices/acme/pump-7.crt exists already and is not overwritten; midge pki renew replaces it, --out writes elsewhere\n',
   })
   assert.equal(readFileSync(key, 'latin1'), before)
 })
@@ -165,7 +172,7 @@ const FAILED: readonly (readonly [readonly string[], RegExp])[] = [
   ],
   [
     ['revoke', 'acme/unknown'],
-    /^midge pki: expected a serial number, a certificate file or the TENANT\/DEVICE of a certificate issued here, found "acme\/unknown"\n$/u,
+    /^midge pki: expected a serial number, a certificate file or the TENANT\/DEVICE of a certificate issued here that is neither revoked nor expired, found "acme\/unknown"\n$/u,
   ],
   [['show', '/nowhere'], /^midge pki: \/nowhere cannot be read: ENOENT/u],
   [['issue', 'a', 'b', '--out', '/dev/null/x'], /^midge pki: ENOTDIR/u],

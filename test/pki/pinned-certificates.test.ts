@@ -313,3 +313,14 @@ test('the directory is looked at without being asked', async (t) => {
   await news
   assert.equal(word(pinned), 'acme/pump-7')
 })
+
+test('another directory by mistake is told of in a few lines, whatever it holds', async (t) => {
+  const files = Object.fromEntries(Array.from({ length: 300 }, (_, n) => [`acme/${n}.txt`, 'x']))
+  const { pins, memory } = await pinning(t, files)
+  assert.equal(pins.problems.length, 300)
+  const told = () => memory.lines.filter(({ event }) => event === 'pin.rejected').length
+  assert.equal(told(), 20)
+  assert.equal(memory.last('pins.withheld')?.['withheld'], 280)
+  await pins.reload()
+  assert.equal(told(), 20)
+})

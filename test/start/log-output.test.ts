@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { LogConfig, MosquittoLogConfig } from '../../config/types.ts'
-import { createLog } from '../../core/log.ts'
+import { createLog, type Log, type LogLevel } from '../../core/log.ts'
 import { LogOutput } from '../../start/log-output.ts'
 
 function outputTo(config: LogConfig) {
@@ -14,7 +14,7 @@ function outputTo(config: LogConfig) {
     stderr: { write: (text: string) => (written.stderr += text) },
   }
   const output = new LogOutput(config, streams)
-  const log = createLog({ level: 'trace', service: 'test', destination: output })
+  const log = createLog({ level: () => output.level, service: 'test', destination: output })
   return { output, log, written }
 }
 
@@ -123,6 +123,75 @@ test('log_dest topic publishes all but debug lines, and not what publishing logs
   output.replace(mosquitto({ destinations: ['topic'], timestamp: true }))
   log.info({ event: 'x' }, 'with the time, as everywhere')
   assert.match(published.at(-1) ?? '', /log\/I \d{10}: with the time, as everywhere$/u)
+})
+
+const TYPES: readonly MosquittoLogConfig['types'][number][] = [
+  'error',
+  'warning',
+  'notice',
+  'information',
+  'debug',
+  'subscribe',
+  'unsubscribe',
+  'websockets',
+]
+
+/** As the broker logs them: each event of Mosquitto's own words, and a plain line of each level. */
+function logEverything(log: Log): void {
+  const client = { peer: '::1', peerPort: 1, clientId: 'c' }
+  log.info({ event: 'listener.opened', port: 1883, address: '::1' }, 'listening')
+  log.debug({ event: 'connection.opened', ...client, listenerPort: 1883 }, 'opened')
+  log.info({ event: 'session.opened', ...client, will: { topic: 't', payloadBytes: 1 } }, 'session')
+  log.trace({ event: 'packet.received', ...client, packet: 'PINGREQ' }, 'received')
+  log.trace({ event: 'packet.sent', ...client, packet: 'PINGRESP' }, 'sent')
+  log.trace({ event: 'publish.denied', ...client, topic: 't' }, 'denied')
+  log.debug({ event: 'subscription.granted', ...client, qos: 0, filter: 'f' }, 'granted')
+  log.debug({ event: 'subscription.refused', ...client, qos: 0, filter: 'f' }, 'refused')
+  log.debug({ event: 'subscription.ended', ...client, filter: 'f' }, 'ended')
+  log.debug({ event: 'connection.closed', ...client, reason: 'client_disconnected' }, 'closed')
+  log.warn({ event: 'connection.closed', ...client, reason: 'too_slow' }, 'closed')
+  log.warn({ event: 'peer.refused', ...client, reason: 'unknown_path', detail: '/x' }, 'peer')
+  log.warn({ event: 'peer.refused', ...client, reason: 'expired', detail: 'x' }, 'peer')
+  for (const level of ['trace', 'debug', 'info', 'warn', 'error'] as const) {
+    log[level]({ event: 'x' }, `plain ${level}`)
+  }
+}
+
+test('no line is lost for its level, whatever types are asked for', () => {
+  const heard = (config: LogConfig, isFiltered: boolean): string => {
+    const { output, log, written } = outputTo(config)
+    const destination = output
+    const whole = createLog({ level: 'trace', service: 'test', destination })
+    logEverything(isFiltered ? log : whole)
+    return written.stderr
+  }
+  for (const type of TYPES) {
+    const config = mosquitto({ types: [type] })
+    const expected = heard(config, false)
+    assert.notEqual(expected, '', type)
+    assert.equal(heard(config, true), expected, type)
+  }
+  const all = mosquitto({ types: TYPES })
+  assert.equal(heard(all, true), heard(all, false))
+})
+
+const LEVELS: readonly [MosquittoLogConfig['destinations'], typeof TYPES, LogLevel][] = [
+  [[], TYPES, 'silent'],
+  [['stderr'], [], 'silent'],
+  [['stderr'], ['error'], 'info'],
+  [['file'], ['error', 'warning', 'information', 'websockets'], 'info'],
+  [['stderr'], ['notice'], 'debug'],
+  [['stderr'], ['unsubscribe'], 'debug'],
+  [['topic'], ['debug', 'subscribe'], 'debug'],
+  [['topic'], ['debug'], 'silent'],
+  [['topic', 'stderr'], ['debug'], 'trace'],
+]
+
+test('lines that would be written nowhere are not made', () => {
+  for (const [destinations, types, level] of LEVELS) {
+    const { output } = outputTo(mosquitto({ destinations, types }))
+    assert.equal(output.level, level, `${destinations.join()} ${types.join()}`)
+  }
 })
 
 test('JSON has packets at level trace alone', () => {

@@ -125,7 +125,10 @@ test('an operator lists, shows, replays and discards', async (t) => {
     ].join(''),
     stderr: '',
   })
-  assert.equal((await quarantine('list --device p9')).stdout, 'nothing in quarantine\n')
+  assert.equal(
+    (await quarantine('list --device p9')).stdout,
+    'nothing in quarantine that was asked for\n',
+  )
   const shown = await quarantine('show 1')
   assert.match(shown.stdout, /^payload {4}\{"site_id":"north","provision_token":"\*\*\*"\}$/mu)
   assert.deepEqual(await quarantine('show 3'), {

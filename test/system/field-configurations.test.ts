@@ -3,14 +3,14 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { rename, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
+import { copyFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { connectAsync, type IClientOptions } from 'mqtt'
 import { issue, issueServer, makeCa, makeCrl } from '../helpers/certificates.ts'
 import { spawnMidge } from '../helpers/midge-process.ts'
 import { scratchDirectory } from '../helpers/scratch.ts'
+import { freePorts } from '../helpers/free-port.ts'
 
 const CLIENTS = ['mosquitto_pub', 'mosquitto_sub', 'mosquitto_passwd'].map(
   (name) => `/usr/bin/${name}`,
@@ -27,19 +27,9 @@ interface Ports {
   readonly ws: number
 }
 
-async function freePorts(): Promise<Ports> {
-  const probes = [0, 1, 2].map(() => createServer().listen(0))
-  await Promise.all(probes.map((probe) => once(probe, 'listening')))
-  const [mqtt = 0, mqtts = 0, ws = 0] = probes.map((one) => (one.address() as AddressInfo).port)
-  for (const probe of probes) {
-    probe.close()
-    await once(probe, 'close')
-  }
-  return { mqtt, mqtts, ws }
-}
-
 async function startWith(t: TestContext, folder: string, conf: (ports: Ports) => string) {
-  const ports = await freePorts()
+  const [mqtt = 0, mqtts = 0, ws = 0] = await freePorts(3)
+  const ports: Ports = { mqtt, mqtts, ws }
   const file = join(folder, 'mosquitto.conf')
   await writeFile(file, conf(ports))
   const midge = spawnMidge(t, { args: ['-c', file] })
@@ -108,6 +98,18 @@ async function writePasswords(file: string, users: readonly string[]): Promise<v
   await rename(`${file}.new`, file)
 }
 
+/** One account for another; the lines of the rest stay as they are. */
+async function replaceAccount(file: string, gone: string, come: string): Promise<void> {
+  await copyFile(file, `${file}.new`)
+  for (const args of [
+    ['-D', `${file}.new`, gone],
+    ['-b', `${file}.new`, come, `secret of ${come}`],
+  ]) {
+    execFileSync('/usr/bin/mosquitto_passwd', args, { stdio: 'ignore' })
+  }
+  await rename(`${file}.new`, file)
+}
+
 async function writeCertificates(folder: string) {
   const serverCa = makeCa('Server CA')
   const deviceCa = makeCa('Device CA')
@@ -163,7 +165,7 @@ password_file ${passwd}
     const password = 'secret of old'
     const oldWeb = await overWebSocket(t, `ws://localhost:${ws}`, { username: 'old', password })
     const cutOff = new Promise<void>((resolve) => oldWeb.once('close', resolve))
-    await writePasswords(passwd, ['stays', 'new'])
+    await replaceAccount(passwd, 'old', 'new')
     assert.equal((await old.ended).code, 5)
     await cutOff
 

@@ -1,26 +1,16 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { runMidge, spawnMidge } from '../helpers/midge-process.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { scratchDirectory } from '../helpers/scratch.ts'
+import { freePort } from '../helpers/free-port.ts'
 
 const MOSQUITTO = '/usr/sbin/mosquitto'
 const THEIRS = '/usr/bin/mosquitto_passwd'
 const skip = existsSync(MOSQUITTO) && existsSync(THEIRS) ? false : 'mosquitto is not installed'
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const address = probe.address()
-  probe.close()
-  await once(probe, 'close')
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
 
 async function returnCode(port: number, userName: string, password: string): Promise<number> {
   const client = await RawClient.tcp(port)

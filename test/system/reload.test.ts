@@ -3,24 +3,15 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { hashPassword } from '../../config/index.ts'
 import { spawnMidge } from '../helpers/midge-process.ts'
 import { RawClient } from '../helpers/raw-client.ts'
+import { freePort } from '../helpers/free-port.ts'
 
 type Line = Readonly<Record<string, unknown>>
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  await once(probe, 'close')
-  return port
-}
 
 /** A Midge with a mosquitto.conf that can be written anew and reloaded. */
 async function running(t: TestContext, first: (folder: string) => string) {

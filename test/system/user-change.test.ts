@@ -9,27 +9,17 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { issueServer, makeCa, type TestCertificate } from '../helpers/certificates.ts'
 import { runMidge, spawnMidge, type MidgeProcess } from '../helpers/midge-process.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { scratchDirectory } from '../helpers/scratch.ts'
+import { freePort } from '../helpers/free-port.ts'
 
 const skip = process.getuid?.() !== 0 || process.platform !== 'linux'
 const NOBODY = 65_534
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const address = probe.address()
-  probe.close()
-  await once(probe, 'close')
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
 
 /** A folder of `nobody`'s with a certificate of its own, and a configuration for it. */
 async function prepared(t: TestContext, conf: string) {
@@ -101,15 +91,14 @@ test('as root with a user it opens what it needs, becomes that user, and goes on
   const passwd = join(own, 'passwd')
   assert.equal((await runMidge(t, { args: ['passwd', '-b', passwd, 'ann', 'secret'] })).code, 0)
   assert.equal(statSync(passwd).uid, NOBODY)
-  await midge.printed(/access files in force/u)
-  const client = await RawClient.tcp(plain)
-  t.after(() => client.destroy())
-  const { returnCode } = await client.connect({
-    clientId: 'a',
-    userName: 'ann',
-    password: 'secret',
-  })
-  assert.equal(returnCode, 0)
+  // The line about files in force may be that of the empty file made at the start.
+  for (let returnCode = 5; returnCode !== 0; ) {
+    const client = await RawClient.tcp(plain)
+    t.after(() => client.destroy())
+    const answer = await client.connect({ clientId: 'a', userName: 'ann', password: 'secret' })
+    returnCode = answer.returnCode
+    assert.ok(returnCode === 0 || returnCode === 5, `CONNACK ${returnCode}`)
+  }
 
   put(issueServer(ca), 0)
   await midge.printed(

@@ -70,6 +70,21 @@ test('no Will after DISCONNECT', async (t) => {
   assert.equal(store.wills.size, 0)
 })
 
+test('Aedes finds all it uses of a socket, and warns of nothing', async (t) => {
+  const { open, settle, remembering } = await startEngine(t)
+  const warnings: Error[] = []
+  const remember = (warning: Error) => warnings.push(warning)
+  process.on('warning', remember)
+  t.after(() => process.off('warning', remember))
+  const one = open('one')
+  await settle()
+  open('two')
+  one.destroy()
+  await settle()
+  assert.deepEqual(warnings, [])
+  assert.deepEqual(remembering.lines, [])
+})
+
 test('an older client of the key is ended before the newer is registered', async (t) => {
   const { events, open, settle } = await startEngine(t)
   open('old')

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import * as crypto from 'node:crypto'
 import { test } from 'node:test'
 import { deriveKey, type KeyDerivation } from '../../../broker/identity/derived-key.ts'
-import { PasswordAccounts, PasswordChecksBusy } from '../../../broker/identity/password.ts'
+import { PasswordAccounts, PasswordChecksBusy } from '../../../broker/identity/index.ts'
+import { Turns } from '../../../broker/identity/turns.ts'
 import { parsePasswordFile } from '../../../config/password-file.ts'
 import { hashPassword } from '../../../config/password-hash.ts'
 
@@ -132,16 +133,79 @@ test('without any account to imitate, a hash is computed all the same', async ()
 
 test('an account that cannot be verified never logs in, and costs a hash too', async () => {
   const { derive, asked } = countedDerivation()
-  const bcrypt = `$2b$12$${'a'.repeat(53)}`
-  const accounts = new PasswordAccounts(fileOf(`dev:${bcrypt}`, lineOf('bob', 'secret')), {
-    random,
-    derive,
-  })
-  for (const password of ['secret', bcrypt]) {
-    assert.equal(await accounts.verify('dev', Buffer.from(password)), false)
+  const encoded = '$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$'
+  const accounts = new Map([
+    ...fileOf(lineOf('bob', 'secret')).accounts,
+    ['dev', { scheme: 'unverifiable', encoded }] as const,
+  ])
+  const file = { file: 'passwd', accounts, warnings: [] }
+  const passwords = new PasswordAccounts(file, { random, derive })
+  for (const password of ['secret', encoded]) {
+    assert.equal(await passwords.verify('dev', Buffer.from(password)), false)
   }
   assert.equal(asked.length, 2)
   assert.ok(asked.every((encoded) => encoded.startsWith('$7$')))
+})
+
+test('lines of bcrypt have turns of their own, with a smaller room', async () => {
+  const held = heldDerivation()
+  const bcrypt = ['a', 'b', 'c', 'd'].map((name) => `${name}:$2b$04$${'.'.repeat(53)}`)
+  const accounts = new PasswordAccounts(fileOf(...bcrypt, lineOf('bob', 'secret')), {
+    random,
+    derive: async (verifier, password) => {
+      await held.derive({ ...verifier, scheme: 'sha512', salt: Buffer.alloc(12) }, password)
+      return verifier.key
+    },
+    bcryptTurns: new Turns(1, 2),
+  })
+  const logIn = (name: string) => accounts.verify(name, Buffer.from('secret'))
+  const first = ['a', 'b', 'c'].map(logIn)
+  await assert.rejects(logIn('d'), PasswordChecksBusy)
+  const other = logIn('bob')
+  assert.equal(held.calls.length, 2)
+  await held.finish(1)
+  assert.equal(await other, true)
+  for (const call of [0, 2, 3]) await held.finish(call)
+  assert.deepEqual(await Promise.all(first), [true, true, true])
+})
+
+test('an unknown user costs bcrypt where the file has nothing else', async () => {
+  const { derive, asked } = countedDerivation()
+  const line = `$2b$04$${'.'.repeat(53)}`
+  const accounts = new PasswordAccounts(fileOf(`a:${line}`), {
+    random,
+    derive: (verifier, password) =>
+      derive({ ...verifier, scheme: 'sha512', salt: Buffer.alloc(12) }, password),
+  })
+  assert.equal(await accounts.verify('nobody', Buffer.from('secret')), false)
+  assert.deepEqual(asked, [line])
+  // Nor does the time of a refusal tell who has such a line.
+  assert.equal(await accounts.verify('nobody', Buffer.alloc(73, 'x')), false)
+  assert.equal(await accounts.verify('a', Buffer.alloc(73, 'x')), false)
+  assert.equal(asked.length, 1)
+})
+
+test('a password is looked at while any of those that wait for it is there', async () => {
+  const held = heldDerivation()
+  const lines = ['a', 'b', 'c'].map((name) => lineOf(name, 'secret'))
+  const accounts = new PasswordAccounts(fileOf(...lines), {
+    random,
+    derive: held.derive,
+    maxRunning: 1,
+  })
+  let isGone = false
+  const logIn = (name: string, leaves: boolean) =>
+    accounts.verify(name, Buffer.from('secret'), { address: '', isGone: () => leaves && isGone })
+  const running = logIn('a', true)
+  const gone = [logIn('b', true), logIn('b', true)]
+  const shared = [logIn('c', true), logIn('c', false)]
+  isGone = true
+  const refused = Promise.all(gone.map((one) => assert.rejects(one, PasswordChecksBusy)))
+  await held.finish(0)
+  await refused
+  await held.finish(1)
+  assert.deepEqual(await Promise.all([running, ...shared]), [true, true, true])
+  assert.equal(held.calls.length, 2)
 })
 
 test('a derivation that gives nothing, or too little, logs nobody in', async () => {
@@ -269,15 +333,25 @@ test('a replaced file is in force at once: old passwords and removed accounts ar
   assert.equal(await accounts.verify('bob', Buffer.from('new')), true)
 })
 
-test('nothing is remembered across a replaced file, not even for a line that stayed', async () => {
+test('across a replaced file a password is remembered for a line that stayed, and for no other', async () => {
   const { derive, asked } = countedDerivation()
-  const file = fileOf(lineOf('bob', 'secret'))
-  const accounts = new PasswordAccounts(file, { random, derive })
-  for (let i = 0; i < 2; i++) await accounts.verify('bob', Buffer.from('secret'))
-  assert.equal(asked.length, 1)
-  accounts.replace(file)
-  assert.equal(await accounts.verify('bob', Buffer.from('secret')), true)
-  assert.equal(asked.length, 2)
+  const [bob, eve, zoe] = ['bob', 'eve', 'zoe'].map((name) => lineOf(name, 'secret'))
+  assert.ok(bob !== undefined && eve !== undefined && zoe !== undefined)
+  const accounts = new PasswordAccounts(fileOf(bob, eve, zoe), { random, derive })
+  const costOf = async (name: string, answer: boolean) => {
+    const before = asked.length
+    assert.equal(await accounts.verify(name, Buffer.from('secret')), answer)
+    return asked.length - before
+  }
+  for (const name of ['bob', 'eve', 'zoe']) assert.equal(await costOf(name, true), 1)
+  accounts.replace(fileOf(lineOf('eve', 'secret'), lineOf('new', 'x'), bob))
+  assert.equal(await costOf('bob', true), 0)
+  assert.equal(await costOf('eve', true), 1)
+  assert.equal(await costOf('zoe', false), 1)
+  accounts.replace(fileOf(bob, zoe))
+  // What was forgotten stays so, also when the line is back.
+  assert.equal(await costOf('zoe', true), 1)
+  assert.equal(await costOf('bob', true), 0)
 })
 
 const REPLACEMENTS: readonly (readonly [

@@ -11,12 +11,19 @@ function start(otherwise: Parameters<typeof storeLimits>[0] = {}, checkRetainSou
   const router = new Router(store, createMetrics(), { checkRetainSource })
   const link = new FakeLink()
   let mayWrite = true
-  const source = { mayStillPublish: () => mayWrite }
+  let asked = 0
+  const source = {
+    mayStillPublish: () => {
+      asked++
+      return mayWrite
+    },
+  }
   return {
     store,
     router,
     link,
     revoke: () => (mayWrite = false),
+    asked: () => asked,
     retain: (topic: string, payload = 'x', qos: 0 | 1 | 2 = 2) =>
       router.publish({ topic, payload: Buffer.from(payload), qos, retain: true, source }),
     live: (topic: string, payload: string, qos: 0 | 1 | 2 = 1) =>
@@ -274,4 +281,25 @@ test('a step looks at a bounded number of nodes, however few of them match', () 
   let steps = 0
   while (session.walkRetained()) steps++
   assert.ok(steps > 100, `${steps} steps`)
+})
+
+test('thousands of walks that wait cost a live message no look at each of them', () => {
+  const started = start({ maxInflightMessages: 1, maxQueuedMessages: 50 })
+  const { link } = started
+  for (const topic of names(5)) started.retain(topic)
+  started.retain('a/b/c/d/e/f')
+  const session = started.session()
+  started.subscribe(session, 't/+', 1)
+  walk(session)
+  const filters = Array.from({ length: 64 }, (_, n) =>
+    ['a', 'b', 'c', 'd', 'e', 'f'].map((level, at) => ((n >> at) & 1 ? '+' : level)).join('/'),
+  )
+  for (const filter of filters) started.subscribe(session, filter, 1)
+  const before = started.asked()
+  for (let i = 0; i < 10; i++) started.live('a/b/c/d/e/f', `live ${i}`)
+  assert.equal(started.asked() - before, 1)
+  acknowledgeAll(session, link)
+  const ofTopic = started.payloads().filter((text) => text.startsWith('a/'))
+  assert.equal(ofTopic[0], 'a/b/c/d/e/f=x r')
+  assert.equal(ofTopic.length, 11)
 })

@@ -5,9 +5,14 @@ import { SubscriptionIndex } from '../../../broker/store/subscription-index.ts'
 class Subscriber {
   readonly name: string
   connected = true
+  may = true
 
   constructor(name: string) {
     this.name = name
+  }
+
+  mayReceive(): boolean {
+    return this.connected && this.may
   }
 }
 
@@ -42,6 +47,27 @@ test('a member that is also subscribed by itself gets the message once, with the
   index.add('t', s, 0)
   index.add('$share/g/t', s, 2)
   assert.deepEqual(index.match('t'), new Map([[s, 2]]))
+})
+
+test('a member that may not receive takes no turn; an absent one comes before it', () => {
+  const index = createIndex()
+  const [a, b, c] = ['a', 'b', 'c'].map((name) => new Subscriber(name)) as [
+    Subscriber,
+    Subscriber,
+    Subscriber,
+  ]
+  for (const s of [a, b, c]) index.add('$share/g/t', s, 1)
+  a.may = false
+  const next = (count: number) => Array.from({ length: count }, () => namesFor(index, 't')).flat()
+  assert.deepEqual(next(4), ['b', 'c', 'b', 'c'])
+  b.connected = false
+  c.connected = false
+  assert.deepEqual(next(4), ['b', 'c', 'b', 'c'])
+  b.connected = true
+  b.may = false
+  c.connected = true
+  c.may = false
+  assert.deepEqual(next(3), ['a', 'b', 'c'])
 })
 
 test('connected members are preferred; with none the message goes to one absent member', () => {

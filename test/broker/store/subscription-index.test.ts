@@ -11,6 +11,10 @@ class Subscriber {
   constructor(name: string) {
     this.name = name
   }
+
+  mayReceive(): boolean {
+    return this.connected
+  }
 }
 
 function createIndex(maxBytes = 1e9): SubscriptionIndex<Subscriber> {
