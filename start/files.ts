@@ -2,12 +2,12 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { hashPassword } from '../config/index.ts'
 import type { Clock } from '../core/clock.ts'
 import { OperationalError, codeOf, messageOf } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
-import { Authority, type PassphraseSource, writeFileAtomically } from '../pki/index.ts'
+import { Authority, devicePaths, type PassphraseSource, writeFileAtomically } from '../pki/index.ts'
 
 export const SERVICE_ACCOUNT = 'service_pulse'
 export const EXAMPLE_TENANT = 'acme'
@@ -61,21 +61,6 @@ export async function prepareFiles(
   }
 }
 
-/** Where `midge pki issue` puts certificate and key of a device. */
-export function deviceFileNames(
-  directory: string,
-  tenant: string,
-  device: string,
-): { folder: string; certificate: string; key: string } {
-  const name = (id: string) => encodeURIComponent(id).replace(/^\./u, '%2E')
-  const folder = join(directory, name(tenant))
-  return {
-    folder,
-    certificate: join(folder, `${name(device)}.crt`),
-    key: join(folder, `${name(device)}.key`),
-  }
-}
-
 /** Certificate and key of a device, where `midge pki issue` puts them; made if absent. */
 export async function deviceFiles(
   authority: Authority,
@@ -83,11 +68,11 @@ export async function deviceFiles(
   tenant: string,
   device: string,
 ): Promise<{ certificate: string; key: string }> {
-  const { folder, certificate, key } = deviceFileNames(directory, tenant, device)
+  const { certificate, key } = devicePaths(directory, tenant, device)
   if ((await exists(certificate)) && (await exists(key))) return { certificate, key }
   const { certificatePem, privateKeyPem } = await authority.issueDevice(tenant, device, {})
   if (privateKeyPem === undefined) throw new Error('no key was made for a device without request')
-  await mkdir(folder, { recursive: true })
+  await mkdir(dirname(certificate), { recursive: true })
   await writeFileAtomically({ path: key, content: privateKeyPem, mode: 0o600 })
   await writeFileAtomically({ path: certificate, content: certificatePem, mode: 0o644 })
   return { certificate, key }

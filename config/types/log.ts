@@ -1,4 +1,7 @@
 /** Where logs go, and in which form. */
+import type { MosquittoLogType } from '../../core/mosquitto-log.ts'
+
+export type { MosquittoLogType } from '../../core/mosquitto-log.ts'
 
 export interface LogConfig {
   readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -21,14 +24,3 @@ export interface MosquittoLogConfig {
   /** Of strftime; undefined: seconds since 1970. */
   readonly timestampFormat: string | undefined
 }
-
-/** `log_type` of mosquitto.conf that something is logged under here. */
-export type MosquittoLogType =
-  | 'error'
-  | 'warning'
-  | 'notice'
-  | 'information'
-  | 'debug'
-  | 'subscribe'
-  | 'unsubscribe'
-  | 'websockets'
